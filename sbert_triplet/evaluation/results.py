@@ -1,0 +1,52 @@
+"""Per-item results of a model, and the comparison of two models on the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MetricValues:
+    """One metric of one model on n held-out items.
+
+    ``per_item``: (n,) values whose mean is ``value``; None for a metric that is no mean of
+    items (Spearman, average precision over pairs), which is then resampled through ``inputs``.
+    """
+
+    metric: str
+    value: float
+    per_item: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Base against tuned on the same items: ``low`` to ``high`` is the 95 % interval of ``difference``."""
+
+    metric: str
+    base: float
+    tuned: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    n: int
+    groups: int | None = None
+
+    def as_json(self) -> Mapping[str, float | int | None]:
+        """The entry of ``report.json``."""
+        return {
+            "base": self.base,
+            "tuned": self.tuned,
+            "difference": self.difference,
+            "low": self.low,
+            "high": self.high,
+            "p_value": self.p_value,
+            "n": self.n,
+            **({} if self.groups is None else {"groups": self.groups}),
+        }

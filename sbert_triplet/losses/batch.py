@@ -1,0 +1,118 @@
+"""What a loss sees and what it gives back.
+
+Shapes (one legend for the whole package): B rows of a batch, C candidates (hard
+negatives of all rows together), D dimensions, Q queries, N documents, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a loss needs beyond the embeddings of its columns.
+
+    The objective reads this and supplies it; the loss never asks a model for anything.
+    """
+
+    columns: int = 2
+    """Number of (B, D) columns: 1 text, or 2 for anchor and positive (or both sides of a pair)."""
+    negatives: bool = False
+    """At least one hard negative in the batch."""
+    labels: bool = False
+    """Class labels, in batches of P classes times K texts."""
+    scores: bool = False
+    """One score a row."""
+    views: bool = False
+    """The text column encoded twice with different dropout, given as two columns."""
+    guide: bool = False
+    """The same batch embedded by a frozen guide."""
+    momentum: bool = False
+    """Keys of a momentum encoder and the queue of earlier keys."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Earlier keys of a momentum encoder: ``keys`` (K, D), detached; ``ids`` (K,), their text ids."""
+
+    keys: Tensor
+    ids: Tensor
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One batch of embeddings, with everything a loss may look at.
+
+    ``columns``: each (B, D). One column for labelled text; anchor and positive, or the two
+    sides of a pair, otherwise.
+    ``ids``: each (B,), the text ids of the columns; None where nothing is known (ST's collator
+    gives token rows only, from which the objective makes ids of equal rows).
+    ``negatives``: (C, D), ``negative_ids``: (C,), ``negative_rows``: (B + 1,) row pointers, so the
+    hard negatives of row b are ``negatives[negative_rows[b]:negative_rows[b + 1]]``.
+    ``negative_scores``: (C,) graded relevance of each hard negative, where known.
+    ``labels``: (B,) classes. ``scores``: (B,). ``weights``: (B,) row weights, None for all 1.
+    ``blocked``: (K, 2) pairs of text ids that must never be used as negatives of each other,
+    in either order (known positives, marked rows).
+    ``guide``: the same batch embedded by a frozen guide. ``keys``: (B, D) momentum keys of the
+    positives, ``queue``: earlier keys.
+    """
+
+    columns: tuple[Tensor, ...]
+    ids: tuple[Tensor, ...] | None = None
+    negatives: Tensor | None = None
+    negative_ids: Tensor | None = None
+    negative_rows: Tensor | None = None
+    negative_scores: Tensor | None = None
+    labels: Tensor | None = None
+    scores: Tensor | None = None
+    weights: Tensor | None = None
+    blocked: Tensor | None = None
+    guide: Embedded | None = None
+    keys: Tensor | None = None
+    queue: Queue | None = None
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return self.columns[0].shape[0]
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """``value``: scalar to minimise. ``stats``: named numbers for the log, never added to the loss."""
+
+    value: Tensor
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+
+class Loss(nn.Module):
+    """A pure function of embeddings, with parameters of its own at most.
+
+    Subclasses set ``needs`` and implement ``forward(batch: Embedded) -> LossOutput``.
+    """
+
+    needs: Needs = Needs()
+
+    def forward(self, batch: Embedded) -> LossOutput:
+        raise TypeError(f"{type(self).__name__} does not define forward(batch)")
+
+    def after_step(self) -> None:
+        """Project parameters back into their range after an optimizer step; outside the graph."""
+
+    def __call__(self, batch: Embedded) -> LossOutput:
+        output: LossOutput = super().__call__(batch)
+        return output
+
+
+def connected_zero(*tensors: Tensor) -> Tensor:
+    """0 that is connected to the graph: what a loss returns when no row is valid."""
+    total = torch.zeros((), dtype=torch.float32, device=tensors[0].device)
+    for tensor in tensors:
+        finite = torch.where(torch.isfinite(tensor), tensor, torch.zeros_like(tensor))
+        total = total + 0.0 * finite.float().sum()
+    return total
