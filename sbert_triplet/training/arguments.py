@@ -1,0 +1,113 @@
+"""Training settings as sentence-transformers' arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+
+from sbert_triplet.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything a run of the trainer is told; ``warmup`` below 1 is a share of the steps."""
+
+    steps: int
+    batch_size: int = 64
+    learning_rate: float = 2e-5
+    schedule: str = "linear"
+    warmup: float = 0.1
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    precision: str = "fp32"
+    seed: int = 13
+    deterministic: bool = False
+    save_steps: int | None = None
+    keep: int = 2
+    report_to: tuple[str, ...] = ()
+
+
+def training_arguments(
+    settings: TrainSettings, folder: Path, *, device: str | None = None
+) -> SentenceTransformerTrainingArguments:
+    """The arguments for ``training.trainer.Trainer``; checkpoints go to ``folder``."""
+    warmup = settings.warmup if settings.warmup >= 1 else round(settings.warmup * settings.steps)
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=int(warmup),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=settings.precision == "bf16",
+        fp16=settings.precision == "fp16",
+        seed=settings.seed,
+        full_determinism=settings.deterministic,
+        save_strategy="steps" if settings.save_steps else "no",
+        save_steps=settings.save_steps or 500,
+        save_total_limit=settings.keep,
+        report_to=list(settings.report_to) or "none",
+        use_cpu=device == "cpu",
+        disable_tqdm=True,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        optim="adamw_torch_fused" if fused_optimizer(device) else "adamw_torch",
+    )
+
+
+def fused_optimizer(device: str | None) -> bool:
+    """Whether torch has a fused AdamW for the device."""
+    return device in (None, "cpu") or str(device).startswith(("cuda", "mps", "xpu"))
+
+
+def freeze(model: SentenceTransformer, patterns: Sequence[str]) -> list[str]:
+    """Stop the gradient of the parameters whose names match; returns their names.
+
+    A pattern is "embeddings", "layers:N" for the first N layers, or a regular expression that is
+    searched in the parameter's name. Raises RecipeError for a pattern that matches nothing, and
+    where nothing would be left to train.
+    """
+    frozen: list[str] = []
+    for pattern in patterns:
+        expression = _expression(pattern)
+        matched = [name for name, _ in model.named_parameters() if expression.search(name)]
+        if not matched:
+            raise RecipeError(f"train.freeze: {pattern!r} matches no parameter of the model")
+        frozen += matched
+    for name, parameter in model.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RecipeError("train.freeze: every parameter of the model is frozen, nothing is left to train")
+    return sorted(set(frozen))
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    if pattern == "embeddings":
+        return re.compile(r"\bembeddings\.")
+    layers = re.fullmatch(r"layers:(\d+)", pattern)
+    if layers:
+        numbers = "|".join(str(number) for number in range(int(layers.group(1))))
+        return re.compile(rf"\b(?:layer|layers|h|block)\.(?:{numbers})\.")
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise RecipeError(f"train.freeze: {pattern!r} is no regular expression ({error})") from error
+
+
+def choose_device(wanted: str | None = None) -> torch.device:
+    """The device to train on: the given one, else CUDA, else Apple's, else the CPU."""
+    if wanted:
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,129 @@
+"""What happens beside the steps: the log, progress, dev scores, patience."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from sbert_triplet.training.objective import Objective
+
+
+class StepLog(TrainerCallback):
+    """Writes ``log.jsonl``: one JSON object a step, with the loss's statistics."""
+
+    def __init__(self, file: Path, objective: Objective) -> None:
+        self.file, self.objective = file, objective
+        self._last = time.perf_counter()
+        self.losses: list[float] = []
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._last = time.perf_counter()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs or not state.is_world_process_zero:
+            return
+        last = self.objective.last
+        value = float(last.value) if last is not None else float(logs["loss"])
+        now = time.perf_counter()
+        self.losses.append(value)
+        self.write(
+            {
+                "step": state.global_step,
+                "epoch": round(float(state.epoch or 0.0), 4),
+                "loss": value,
+                "learning_rate": logs.get("learning_rate"),
+                "grad_norm": logs.get("grad_norm"),
+                "seconds": round(now - self._last, 4),
+                "stats": dict(last.stats) if last is not None else {},
+            }
+        )
+        self._last = now
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Append one line."""
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+class StepProgress(TrainerCallback):
+    """Tells ``report(step, steps, loss)`` after each step."""
+
+    def __init__(self, report: Callable[[int, int, float | None], None], objective: Objective) -> None:
+        self.report, self.objective = report, objective
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            last = self.objective.last
+            self.report(state.global_step, state.max_steps, float(last.value) if last else None)
+
+
+class AfterStep(TrainerCallback):
+    """Lets the loss put its parameters back into their range after each optimizer step."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.objective.loss.after_step()
+
+
+class BestOnDev(TrainerCallback):
+    """Scores the encoder on the dev split every ``steps`` steps and keeps the best weights.
+
+    ``score(model)`` is larger for better. Training stops after ``patience`` scores in a row
+    without a new best; ``restore`` puts the best weights back.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        score: Callable[[], float],
+        *,
+        metric: str,
+        steps: int,
+        patience: int | None,
+        log: StepLog,
+    ) -> None:
+        self.objective, self.score, self.metric = objective, score, metric
+        self.steps, self.patience, self.log = steps, patience, log
+        self.best: float | None = None
+        self.best_step = 0
+        self._weights: dict[str, torch.Tensor] = {}
+        self._without_gain = 0
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.global_step % self.steps and state.global_step != state.max_steps:
+            return
+        value = self.score()
+        if state.is_world_process_zero:
+            self.log.write({"step": state.global_step, "dev": {self.metric: value}})
+        if self.best is None or value > self.best:
+            self.best, self.best_step, self._without_gain = value, state.global_step, 0
+            weights = self.objective.state_dict()
+            self._weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+            return
+        self._without_gain += 1
+        if self.patience is not None and self._without_gain >= self.patience:
+            control.should_training_stop = True
+
+    def restore(self) -> None:
+        """Load the best weights, where a score was taken."""
+        if self._weights:
+            self.objective.load_state_dict(self._weights)

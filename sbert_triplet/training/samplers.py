@@ -1,0 +1,122 @@
+"""Which rows make a batch: a function of seed, epoch and row number, never of who asks when.
+
+Every process draws the same global batches; each then encodes its share of the texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+_WORD = 0xFFFFFFFFFFFFFFFF
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014, doi 10.1145/2714064.2660195)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = values ^ (values >> np.uint64(31))
+    return mixed
+
+
+def keys(rows: IntArray, *salt: int) -> NDArray[np.uint64]:
+    """(n,) 64-bit keys of row numbers under a salt (seed, epoch, purpose), uniform for all practical ends."""
+    state = np.zeros(1, dtype=np.uint64)
+    for part in salt:
+        state = _mix(state ^ np.uint64(part & _WORD))
+    return _mix(rows.astype(np.uint64) ^ _mix(state))
+
+
+def uniforms(rows: IntArray, *salt: int) -> NDArray[np.float64]:
+    """(n,) numbers in [0, 1) made of ``keys``."""
+    return (keys(rows, *salt) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+class Batches:
+    """All batches of one epoch after the other; ``set_epoch`` chooses the epoch.
+
+    Subclasses define ``epoch_batches``: the batches of one epoch as arrays of row numbers.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def epoch_batches(self, epoch: int) -> list[IntArray]:
+        """The batches of an epoch, the same for every caller."""
+        raise TypeError(f"{type(self).__name__} does not define epoch_batches(epoch)")
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.epoch_batches(self.epoch):
+            yield batch.tolist()
+
+    def __len__(self) -> int:
+        return len(self.epoch_batches(0))
+
+
+class RowBatches(Batches):
+    """Every row once an epoch, in shuffled order, in batches as even as possible.
+
+    n rows make ceil(n / batch_size) batches whose sizes differ by at most one, so that no row is
+    left out and no batch is much smaller than the others.
+    """
+
+    def __init__(self, rows: int, batch_size: int, *, seed: int) -> None:
+        super().__init__(seed)
+        self.rows, self.batch_size = rows, batch_size
+
+    def epoch_batches(self, epoch: int) -> list[IntArray]:
+        order = np.argsort(keys(np.arange(self.rows), self.seed, epoch), kind="stable")
+        return np.array_split(order, len(self))
+
+    def __len__(self) -> int:
+        return max(-(-self.rows // self.batch_size), 1)
+
+
+class ClassBatches(Batches):
+    """Batches of P classes times K texts each (Hermans, Beyer, Leibe 2017, 1703.07737).
+
+    An epoch cuts the shuffled texts of each class into portions of K (the last one filled up from
+    the class's own start) and draws P classes a batch with the number of their portions left as
+    weight. Portions left over when fewer than two classes remain are not used in that epoch.
+    ``too_small``: classes with fewer than two texts, which make no portion.
+    """
+
+    def __init__(self, labels: IntArray, classes: int, texts: int, *, seed: int) -> None:
+        super().__init__(seed)
+        if classes < 2 or texts < 2:
+            raise ValueError(f"P x K batches need at least 2 x 2, not {classes} x {texts}")
+        self.classes, self.texts = classes, texts
+        names, counts = np.unique(labels, return_counts=True)
+        self.too_small: IntArray = names[counts < 2]
+        self._members = [np.flatnonzero(labels == name) for name in names[counts >= 2]]
+        if len(self._members) < 2:
+            raise ValueError("P x K batches need at least two classes with two texts each")
+
+    def epoch_batches(self, epoch: int) -> list[IntArray]:
+        portions = [self._portions(members, epoch) for members in self._members]
+        left = np.array([len(portion) for portion in portions], dtype=np.int64)
+        batches: list[IntArray] = []
+        everyone = np.arange(len(portions))
+        while np.count_nonzero(left) >= 2:
+            noise = uniforms(everyone, self.seed, epoch, 1, len(batches))
+            with np.errstate(divide="ignore"):
+                order = np.argsort(-np.log(left) - np.log(-np.log(noise + 2.0**-54)), kind="stable")
+            chosen = order[: min(self.classes, np.count_nonzero(left))]
+            left[chosen] -= 1
+            batches.append(np.concatenate([portions[index][left[index]] for index in chosen]))
+        return batches
+
+    def _portions(self, members: IntArray, epoch: int) -> list[IntArray]:
+        shuffled = members[np.argsort(keys(members, self.seed, epoch), kind="stable")]
+        size = min(self.texts, len(shuffled))
+        short = -len(shuffled) % size
+        filled = np.concatenate([shuffled, shuffled[:short]])
+        return list(filled.reshape(-1, size))
