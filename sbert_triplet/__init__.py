@@ -1,0 +1,94 @@
+"""Fine-tune sentence-embedding models on your own text, with evidence that they got better.
+
+The public names are imported when they are first used; importing the package itself does nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sbert_triplet.data.kinds import Kind
+    from sbert_triplet.encoding.encode import encode
+    from sbert_triplet.encoding.loading import load_model
+    from sbert_triplet.errors import (
+        DataError,
+        DivergedError,
+        GainNotShownError,
+        InputError,
+        MachineError,
+        ModelError,
+        RecipeError,
+        SbertTripletError,
+    )
+    from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Needs
+    from sbert_triplet.losses.names import build_loss
+    from sbert_triplet.pipeline.api import train
+    from sbert_triplet.pipeline.job import Options, Run
+    from sbert_triplet.recipe.model import Recipe
+    from sbert_triplet.recipe.reading import read_recipe
+    from sbert_triplet.training.objective import Objective
+    from sbert_triplet.training.trainer import Trainer
+
+_HOMES = {
+    "DataError": "errors",
+    "DivergedError": "errors",
+    "Embedded": "losses.batch",
+    "GainNotShownError": "errors",
+    "InputError": "errors",
+    "Kind": "data.kinds",
+    "Loss": "losses.batch",
+    "LossOutput": "losses.batch",
+    "MachineError": "errors",
+    "ModelError": "errors",
+    "Needs": "losses.batch",
+    "Objective": "training.objective",
+    "Options": "pipeline.job",
+    "Recipe": "recipe.model",
+    "RecipeError": "errors",
+    "Run": "pipeline.job",
+    "SbertTripletError": "errors",
+    "Trainer": "training.trainer",
+    "build_loss": "losses.names",
+    "encode": "encoding.encode",
+    "load_model": "encoding.loading",
+    "read_recipe": "recipe.reading",
+    "train": "pipeline.api",
+}
+
+__all__ = [
+    "DataError",
+    "DivergedError",
+    "Embedded",
+    "GainNotShownError",
+    "InputError",
+    "Kind",
+    "Loss",
+    "LossOutput",
+    "MachineError",
+    "ModelError",
+    "Needs",
+    "Objective",
+    "Options",
+    "Recipe",
+    "RecipeError",
+    "Run",
+    "SbertTripletError",
+    "Trainer",
+    "build_loss",
+    "encode",
+    "load_model",
+    "read_recipe",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -13,5 +13,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def shared_data() -> Path:
     """The folder of real data sets that may stand beside a checkout; tests of it skip where it is absent."""
     if not SHARED_DATA.is_dir():
-        pytest.skip(f"real data sets are not on this machine ({SHARED_DATA.name}/ beside the checkout's folder)")
+        pytest.skip(
+            f"real data sets are not on this machine ({SHARED_DATA.name}/ beside the checkout's folder)"
+        )
     return SHARED_DATA

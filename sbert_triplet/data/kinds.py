@@ -30,6 +30,7 @@ class Roles:
     ``label`` is a class, or the NLI label when ``kind`` is ``Kind.NLI``. ``kept`` are columns
     with no role: used for splitting and slicing, never trained on. ``reasons`` says for each
     role how it was found ("named", "given", "the only text column", ...), to be printed.
+    ``more_positives`` are further columns of positives beside ``positive`` (positive_2, positive_3).
     """
 
     kind: Kind
@@ -43,3 +44,4 @@ class Roles:
     document_id: str | None = None
     kept: tuple[str, ...] = ()
     reasons: tuple[tuple[str, str], ...] = ()
+    more_positives: tuple[str, ...] = ()

@@ -96,7 +96,7 @@ def load_model(
     """Load an encoder in float32 from safetensors; code that comes with a model is never run.
 
     ``max_length`` shortens the encoder's own limit; ``prompts`` (of "query" and "document")
-    replace the model's where given. Raises ModelError with the reason in one line.
+    replace the model's where given, an empty one for none. Raises ModelError with the reason in one line.
     """
     resolved = resolve_model(name) if isinstance(name, str) else name
     try:
@@ -113,9 +113,7 @@ def load_model(
         if limit is not None and max_length > limit:
             raise ModelError(f"max_length {max_length}: {resolved.name} reads at most {limit} tokens")
         model.max_seq_length = max_length
-    for role, prompt in (prompts or {}).items():
-        if prompt:
-            model.prompts[role] = prompt
+    model.prompts.update(prompts or {})
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,8 +16,10 @@ FloatArray = NDArray[np.float64]
 class MetricValues:
     """One metric of one model on n held-out items.
 
-    ``per_item``: (n,) values whose mean is ``value``; None for a metric that is no mean of
-    items (Spearman, average precision over pairs), which is then resampled through ``inputs``.
+    ``per_item``: (n,) values whose mean is ``value``; NaN marks an item that the metric leaves out
+    (a query without a relevant document), and ``value`` is then the mean of the others. None for a
+    metric that is no mean of items (Spearman, average precision over pairs), which is compared
+    through the predictions themselves.
     """
 
     metric: str
@@ -26,7 +29,10 @@ class MetricValues:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Base against tuned on the same items: ``low`` to ``high`` is the 95 % interval of ``difference``."""
+    """Base against tuned on the same items: ``low`` to ``high`` is the 95 % interval of ``difference``.
+
+    NaN where something is undefined (a correlation of a constant) or too few items give no interval.
+    """
 
     metric: str
     base: float
@@ -39,14 +45,17 @@ class Comparison:
     groups: int | None = None
 
     def as_json(self) -> Mapping[str, float | int | None]:
-        """The entry of ``report.json``."""
-        return {
+        """The entry of ``report.json``; JSON has no NaN, so what is undefined is null."""
+        numbers = {
             "base": self.base,
             "tuned": self.tuned,
             "difference": self.difference,
             "low": self.low,
             "high": self.high,
             "p_value": self.p_value,
+        }
+        return {
+            **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
             "n": self.n,
             **({} if self.groups is None else {"groups": self.groups}),
         }

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from sbert_triplet.errors import DivergedError
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -25,7 +27,7 @@ class Needs:
     negatives: bool = False
     """At least one hard negative in the batch."""
     labels: bool = False
-    """Class labels, in batches of P classes times K texts."""
+    """Class labels; with one column in batches of P classes times K texts."""
     scores: bool = False
     """One score a row."""
     views: bool = False
@@ -50,8 +52,8 @@ class Embedded:
 
     ``columns``: each (B, D). One column for labelled text; anchor and positive, or the two
     sides of a pair, otherwise.
-    ``ids``: each (B,), the text ids of the columns; None where nothing is known (ST's collator
-    gives token rows only, from which the objective makes ids of equal rows).
+    ``ids``: each (B,), the text ids of the columns, -1 for an unknown text; None where nothing is
+    known (ST's collator gives token rows only, from which the objective makes ids of equal rows).
     ``negatives``: (C, D), ``negative_ids``: (C,), ``negative_rows``: (B + 1,) row pointers, so the
     hard negatives of row b are ``negatives[negative_rows[b]:negative_rows[b + 1]]``.
     ``negative_scores``: (C,) graded relevance of each hard negative, where known.
@@ -98,6 +100,16 @@ class Loss(nn.Module):
 
     needs: Needs = Needs()
 
+    def needs_for(self, kind: str) -> Needs:
+        """What this loss needs of data of ``kind`` (a value of ``data.kinds.Kind``)."""
+        del kind
+        return self.needs
+
+    @property
+    def embedding_sized(self) -> bool:
+        """Whether parameters or buffers have the embedding's size, so that no part of it can be cut off."""
+        return False
+
     def forward(self, batch: Embedded) -> LossOutput:
         raise TypeError(f"{type(self).__name__} does not define forward(batch)")
 
@@ -105,8 +117,27 @@ class Loss(nn.Module):
         """Project parameters back into their range after an optimizer step; outside the graph."""
 
     def __call__(self, batch: Embedded) -> LossOutput:
-        output: LossOutput = super().__call__(batch)
+        """The loss of ``batch``, with autocast off; raises DivergedError where an embedding is not finite."""
+        check_finite(batch)
+        with torch.autocast(device_type=batch.columns[0].device.type, enabled=False):
+            output: LossOutput = super().__call__(batch)
         return output
+
+
+def check_finite(batch: Embedded) -> None:
+    """Raise DivergedError, naming the first bad row, where an embedding is NaN or infinite."""
+    named: list[tuple[str, Tensor | None]] = [
+        (f"column {place}", column) for place, column in enumerate(batch.columns)
+    ]
+    named += [("negatives", batch.negatives), ("momentum keys", batch.keys)]
+    for name, tensor in named:
+        if tensor is None or bool(torch.isfinite(tensor).all()):
+            continue
+        row = int((~torch.isfinite(tensor).all(dim=1)).nonzero()[0])
+        raise DivergedError(
+            f"the embeddings hold numbers that are not finite: {name}, row {row} of the batch; "
+            "lower the learning rate, or train in bf16 or fp32 instead of fp16"
+        )
 
 
 def connected_zero(*tensors: Tensor) -> Tensor:

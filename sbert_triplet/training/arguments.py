@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
@@ -42,7 +43,7 @@ def training_arguments(
         max_steps=settings.steps,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule,
+        lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=int(warmup),
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
@@ -69,39 +70,35 @@ def fused_optimizer(device: str | None) -> bool:
     return device in (None, "cpu") or str(device).startswith(("cuda", "mps", "xpu"))
 
 
-def freeze(model: SentenceTransformer, patterns: Sequence[str]) -> list[str]:
-    """Stop the gradient of the parameters whose names match; returns their names.
+def freeze(model: SentenceTransformer, patterns: Sequence[str | int]) -> list[str]:
+    """Stop the gradient of the parameters that match; returns their names.
 
-    A pattern is "embeddings", "layers:N" for the first N layers, or a regular expression that is
-    searched in the parameter's name. Raises RecipeError for a pattern that matches nothing, and
-    where nothing would be left to train.
+    A pattern is "embeddings", a number of lowest layers, or a shell pattern of parameter names
+    (``*.layer.0.*``). Raises RecipeError for one that matches nothing, and where nothing would be
+    left to train.
     """
-    frozen: list[str] = []
+    names = [name for name, _ in model.named_parameters()]
+    frozen: set[str] = set()
     for pattern in patterns:
-        expression = _expression(pattern)
-        matched = [name for name, _ in model.named_parameters() if expression.search(name)]
+        matched = {name for name in names if _matches(pattern, name)}
         if not matched:
             raise RecipeError(f"train.freeze: {pattern!r} matches no parameter of the model")
-        frozen += matched
+        frozen |= matched
     for name, parameter in model.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RecipeError("train.freeze: every parameter of the model is frozen, nothing is left to train")
-    return sorted(set(frozen))
+    return sorted(frozen)
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
+def _matches(pattern: str | int, name: str) -> bool:
+    if isinstance(pattern, int):
+        layer = re.search(r"\b(?:layers?|h|blocks?)\.(\d+)\.", name)
+        return layer is not None and int(layer.group(1)) < pattern
     if pattern == "embeddings":
-        return re.compile(r"\bembeddings\.")
-    layers = re.fullmatch(r"layers:(\d+)", pattern)
-    if layers:
-        numbers = "|".join(str(number) for number in range(int(layers.group(1))))
-        return re.compile(rf"\b(?:layer|layers|h|block)\.(?:{numbers})\.")
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise RecipeError(f"train.freeze: {pattern!r} is no regular expression ({error})") from error
+        return re.search(r"\bembeddings?\.|\bembed_tokens\.", name) is not None
+    return fnmatchcase(name, pattern)
 
 
 def choose_device(wanted: str | None = None) -> torch.device:

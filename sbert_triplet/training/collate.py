@@ -14,7 +14,7 @@ from sbert_triplet.data.examples import Examples
 from sbert_triplet.encoding.groups import plan_groups
 from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.losses.batch import Needs
-from sbert_triplet.training.rows import KnownPositives
+from sbert_triplet.training.known import KnownPositives
 from sbert_triplet.training.samplers import keys
 
 IntArray = NDArray[np.int64]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from sbert_triplet.errors import DivergedError
 from sbert_triplet.training.collate import Collator, TokenBatch
@@ -39,8 +39,10 @@ class Trainer(SentenceTransformerTrainer):
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         self.batches = batches
-        self.objective = objective
+        self.objective: Objective = objective
         self.collator = collator
+        self.rows_seen = 0
+        self.tokens_seen = 0
         rows = Dataset.from_dict({"row": list(range(len(collator.examples)))})
         super().__init__(
             model=objective.model,
@@ -50,6 +52,7 @@ class Trainer(SentenceTransformerTrainer):
             data_collator=collator,  # type: ignore[arg-type]
             callbacks=callbacks,
         )
+        self.remove_callback(PrinterCallback)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """No callback: it would copy training texts into the model card, which this package writes itself."""
@@ -62,6 +65,13 @@ class Trainer(SentenceTransformerTrainer):
             collate_fn=lambda rows: {"batch": self.collator(rows)},
         )
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, and leave the encoder as it was called before: without the trainer's autocast."""
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False)
+
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"batch": inputs["batch"].to(self.args.device)}
 
@@ -73,6 +83,8 @@ class Trainer(SentenceTransformerTrainer):
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *rest: Any) -> Tensor:
         rows = inputs["batch"].rows
+        self.rows_seen += len(rows)
+        self.tokens_seen += inputs["batch"].tokens
         loss: Tensor = super().training_step(model, inputs, *rest)
         if not torch.isfinite(loss):
             raise DivergedError(

@@ -1,0 +1,54 @@
+# Everything runs in .venv. PYTHON: the interpreter that makes it. TORCH: what to install as torch.
+PYTHON ?= python3
+VENV   ?= .venv
+TORCH  ?= torch==2.13.0
+BIN    := $(VENV)/bin
+RUN    := $(BIN)/sbert-triplet
+
+.PHONY: quickstart install install-test test test-all check bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make quickstart  install, tune a model on this machine's docstrings, compare it with the base model"
+	@echo "make test        the core suite;  make test-all  with browser and long runs"
+	@echo "make check       lint and types;  make bench     the benchmarks in eval/"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The CPU build of torch goes first: with no torch present a plain requirement brings gigabytes of CUDA.
+$(VENV)/.torch: $(BIN)/python
+	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,check]"
+	@touch $@
+
+install: $(VENV)/.installed
+
+install-test: $(VENV)/.test
+
+quickstart: $(VENV)/.installed
+	$(RUN) train recipes/quickstart.yaml --overwrite
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not long"
+
+test-all: $(VENV)/.test check test
+	$(BIN)/python -m pytest -m long
+
+check: $(VENV)/.test
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python eval/kinds.py
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info

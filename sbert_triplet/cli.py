@@ -1,0 +1,210 @@
+"""The command line: verbs that parse, call and print; no logic."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sbert_triplet.terminal import Terminal, guarded
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Fine-tune a sentence-embedding model on your own text, and see whether it got better.",
+)
+
+DataOrRecipe = Annotated[
+    str, typer.Argument(metavar="RECIPE|DATA", help="A recipe (.yaml), a file or folder, or a Hub id.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the recipe, as train.epochs=2."),
+]
+Anchor = Annotated[str | None, typer.Option(help="Column (or template) of queries or first texts.")]
+Positive = Annotated[str | None, typer.Option(help="Column of texts that belong to the anchor.")]
+Negative = Annotated[list[str] | None, typer.Option(help="Column of texts that do not; may be repeated.")]
+Label = Annotated[str | None, typer.Option(help="Column of classes, or of NLI labels.")]
+Score = Annotated[str | None, typer.Option(help="Column of scores of pairs.")]
+Weight = Annotated[str | None, typer.Option(help="Column of row weights.")]
+Model = Annotated[str | None, typer.Option(help="The encoder: a folder, a run folder or a Hub id.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="A tiny random encoder and a few rows: does it run?")]
+
+
+def roles_given(
+    anchor: str | None,
+    positive: str | None,
+    negative: list[str] | None,
+    label: str | None,
+    score: str | None,
+    weight: str | None,
+) -> dict[str, Any]:
+    """The roles that were named on the command line."""
+    named = {
+        "anchor": anchor,
+        "positive": positive,
+        "negative": negative or None,
+        "label": label,
+        "score": score,
+        "weight": weight,
+    }
+    return {role: column for role, column in named.items() if column is not None}
+
+
+@app.command()
+def train(
+    source: DataOrRecipe,
+    anchor: Anchor = None,
+    positive: Positive = None,
+    negative: Negative = None,
+    label: Label = None,
+    score: Score = None,
+    weight: Weight = None,
+    model: Model = None,
+    set_: Set = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; else runs/NAME.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="NAME of the run folder; else the recipe's or file's.")
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="At most this many steps.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run.")] = False,
+    require_gain: Annotated[
+        bool, typer.Option("--require-gain", help="Exit with 1 unless the tuned model is shown better.")
+    ] = False,
+    smoke: Smoke = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; else the best at hand.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Train on your data and compare base and tuned model on held-out rows."""
+    with guarded(debug):
+        from sbert_triplet.pipeline.job import Options, run
+        from sbert_triplet.pipeline.request import read_request
+
+        terminal = Terminal()
+        request = read_request(
+            source,
+            roles_given(anchor, positive, negative, label, score, weight),
+            set_ or (),
+            model,
+            max_steps,
+        )
+        terminal.say(request.sentence)
+        home = out or Path("runs") / (name or request.name)
+        options = Options(
+            overwrite=overwrite,
+            smoke=smoke,
+            require_gain=require_gain,
+            device=device,
+            command=terminal.command(),
+            say=terminal.say,
+            progress=terminal.progress,
+            decisions=request.decisions,
+        )
+        run(request.recipe, home, folder=request.folder, options=options)
+
+
+@app.command()
+def check(
+    source: DataOrRecipe,
+    anchor: Anchor = None,
+    positive: Positive = None,
+    negative: Negative = None,
+    label: Label = None,
+    score: Score = None,
+    weight: Weight = None,
+    model: Model = None,
+    set_: Set = None,
+    out: Annotated[Path | None, typer.Option(help="Where data.json goes; else runs/NAME-check.")] = None,
+    smoke: Smoke = False,
+    debug: Debug = False,
+) -> None:
+    """Look at the data: roles, splits, duplicates, conflicts, leaks, lengths, expected time."""
+    with guarded(debug):
+        from sbert_triplet.pipeline.folder import RunFolder
+        from sbert_triplet.pipeline.job import Options, check, data_record, refuse_errors
+        from sbert_triplet.pipeline.request import read_request
+
+        terminal = Terminal()
+        request = read_request(
+            source, roles_given(anchor, positive, negative, label, score, weight), set_ or (), model, None
+        )
+        terminal.say(request.sentence)
+        options = Options(
+            smoke=smoke, say=terminal.say, progress=terminal.progress, decisions=request.decisions
+        )
+        ready = check(request.recipe, folder=request.folder, options=options)
+        home = RunFolder(out or Path("runs") / f"{request.name}-check")
+        home.write_json("data.json", data_record(ready))
+        terminal.say(f"Written: {home.path / 'data.json'}")
+        refuse_errors(ready.audit)
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder or a Hub id.")],
+    out: Annotated[Path | None, typer.Option(help="The recipe to write; else NAME.yaml here.")] = None,
+    anchor: Anchor = None,
+    positive: Positive = None,
+    negative: Negative = None,
+    label: Label = None,
+    score: Score = None,
+    weight: Weight = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the recipe.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Look at the data and write a commented recipe to edit."""
+    with guarded(debug):
+        from sbert_triplet.pipeline.request import write_first_recipe
+
+        terminal = Terminal()
+        file = write_first_recipe(
+            data, roles_given(anchor, positive, negative, label, score, weight), out, overwrite, terminal.say
+        )
+        terminal.say(f"Written: {file}. Edit it, then: sbert-triplet train {file}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], debug: Debug = False
+) -> None:
+    """Draw report.html and report.md again from a run folder."""
+    with guarded(debug):
+        from sbert_triplet.reporting.report import write_report
+
+        files = write_report(run)
+        Terminal().say(f"Written: {files.html}\nWritten: {files.markdown}")
+
+
+@app.command()
+def recipe(
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema, for editors.")] = False,
+    show: Annotated[str | None, typer.Option(metavar="NAME", help="Print one recipe.")] = None,
+    debug: Debug = False,
+) -> None:
+    """List the recipes that come with the package, print one, or print the schema."""
+    with guarded(debug):
+        import json
+
+        from sbert_triplet.pipeline.request import packaged_recipe, packaged_recipes
+        from sbert_triplet.recipe.schema import recipe_schema
+
+        if schema:
+            typer.echo(json.dumps(recipe_schema(), indent=2))
+        elif show is not None:
+            typer.echo(packaged_recipe(show).read_text(encoding="utf-8"), nl=False)
+        else:
+            for name, about in packaged_recipes().items():
+                typer.echo(f"{name:<24} {about}")
+
+
+def main() -> None:
+    """The entry point: ``sbert-triplet`` and ``python -m sbert_triplet``."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    app(prog_name="sbert-triplet", args=sys.argv[1:])

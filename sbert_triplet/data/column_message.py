@@ -1,0 +1,77 @@
+"""The message for columns whose roles are not clear: what there is, what was tried, what settles it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from sbert_triplet.data import column_names as names
+from sbert_triplet.data.column_profile import Column
+from sbert_triplet.data.column_search import UnclearError
+from sbert_triplet.errors import DataError
+
+_Roles = Mapping[str, str | Sequence[str]]
+
+
+def unclear_roles(name: str, columns: Mapping[str, Column], reason: UnclearError, given: _Roles) -> DataError:
+    """An error that quotes no cell: columns with type and character, what was tried, two lines of recipe."""
+    width = max(map(len, columns))
+    types = max(len(column.type) for column in columns.values())
+    given = {role: value for role, value in given.items() if value is not None}
+    settled = _in_recipe(_with_texts(columns, {**given, **reason.settle}))
+    instead = _in_recipe(_with_texts(columns, {**given, **reason.instead})) if reason.instead else ""
+    return DataError(
+        "\n".join(
+            [
+                f"{name}: it is not clear which column plays which role.",
+                "The columns:",
+                *(f"  {c.name:<{width}}  {c.type:<{types}}  {c.describe()}" for c in columns.values()),
+                "Tried, by names and by what the cells hold:",
+                *(f"  {line}" for line in reason.tried),
+                "Two lines in the recipe settle it, for example:",
+                "data:",
+                f"  columns: {settled}" + (f"  # or {instead}" if instead else ""),
+            ]
+        )
+    )
+
+
+def _in_recipe(roles: _Roles) -> str:
+    """A mapping as YAML on one line (JSON's strings are YAML's), the texts first."""
+    order = sorted(roles, key=lambda role: {"anchor": 0, "positive": 1}.get(role, 2))
+    return "{" + ", ".join(f"{role}: {json.dumps(roles[role], ensure_ascii=False)}" for role in order) + "}"
+
+
+def _with_texts(columns: Mapping[str, Column], roles: _Roles) -> _Roles:
+    """The roles, with plausible texts for those that are missing: by name, else the shorter as anchor."""
+    texts = [column for column in _texts(columns) if not _is_used(column.name, roles)]
+    filled = dict(roles)
+    if "anchor" not in roles:
+        anchor = _named("anchor", texts) or min(
+            [text for text in texts[:2] if text is not _named("positive", texts)],
+            key=lambda text: text.characters,
+            default=None,
+        )
+        filled = {"anchor": anchor.name if anchor else "the column of the texts", **filled}
+        texts = [text for text in texts if text is not anchor]
+    if not roles.keys() & {"positive", "label"} or (roles.get("kind") == "nli" and "positive" not in roles):
+        positive = _named("positive", texts) or next(iter(texts), None)
+        filled["positive"] = positive.name if positive else "the column of the matching texts"
+    return filled
+
+
+def _texts(columns: Mapping[str, Column]) -> list[Column]:
+    """Columns that could be the text of a row, free text first."""
+    possible = [c for c in columns.values() if c.is_text and not names.is_remark(c.name)]
+    possible = [c for c in possible if names.key(c.name) not in names.PLAIN_LABELS]
+    possible = [c for c in possible if names.label_rank(c.name) is None or not c.is_class_like]
+    return sorted(possible, key=lambda column: not column.is_prose)
+
+
+def _named(role: str, texts: Sequence[Column]) -> Column | None:
+    return next((text for text in texts if names.text_rank(role, text.name) is not None), None)
+
+
+def _is_used(name: str, roles: _Roles) -> bool:
+    values = [value for role in roles.values() for value in ([role] if isinstance(role, str) else role)]
+    return any(name == value or f"{{{name}}}" in value for value in values)

@@ -1,0 +1,141 @@
+"""Local tables: csv, tsv, json, jsonl and parquet; one file, or several of one table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sbert_triplet.data.cache import arrow_dataset, cache_folder, common_schema, new_file, open_arrow, plain
+from sbert_triplet.data.delimited import DelimitedReader
+from sbert_triplet.data.discovery import FORMATS, UNDERSTOOD, suffix_of
+from sbert_triplet.data.json_files import json_tables
+from sbert_triplet.data.rows import RowTables
+from sbert_triplet.data.text_files import reading
+from sbert_triplet.errors import DataError
+
+_READER_VERSION = 1
+_BATCH_ROWS = 10_000
+
+
+def load_files(
+    paths: list[Path], *, cache_dir: Path | None = None, numbers: bool = True
+) -> tuple[datasets.Dataset, tuple[str, ...]]:
+    """The rows of the files, one after the other, as one memory-mapped table; and what is worth telling.
+
+    The table is an Arrow file in the cache folder, named by the files' content, so the next load only
+    maps it. ``numbers``: columns of csv files that hold nothing but numbers become numbers.
+
+    The readers are the package's own, because those of ``datasets`` change cells: pandas makes the
+    text "NA" null, and pyarrow's JSON reader makes texts that look like dates into dates.
+
+    Raises DataError, naming file, row and line, for what cannot be read; MachineError for a full disk.
+    """
+    kinds = sorted({FORMATS[suffix] for path in paths if (suffix := suffix_of(path))})
+    unreadable = [path for path in paths if not suffix_of(path)]
+    if unreadable:
+        raise DataError(
+            f"{unreadable[0]}: cannot tell what it holds by its name; understood are {UNDERSTOOD}."
+        )
+    if len(kinds) > 1:
+        names = ", ".join(path.name for path in paths[:5])
+        raise DataError(
+            f"files of different formats ({', '.join(kinds)}): {names}; name those of one format."
+        )
+    target = (cache_dir or cache_folder()) / "tables" / f"{_content_key(paths, numbers)}.arrow"
+    notes_file = target.with_suffix(".json")
+    if target.is_file() and notes_file.is_file():
+        try:
+            return open_arrow(target), tuple(json.loads(notes_file.read_text(encoding="utf-8")))
+        except (pa.ArrowException, OSError, ValueError):
+            target.unlink(missing_ok=True)
+    dataset, notes = _read(paths, kinds[0], target, numbers)
+    with new_file(notes_file) as written:
+        written.write_text(json.dumps(notes), encoding="utf-8")
+    return dataset, tuple(notes)
+
+
+def _content_key(paths: list[Path], numbers: bool) -> str:
+    """One name for the same content: the cached table does not depend on where the files lie."""
+    total = hashlib.sha256(f"{_READER_VERSION} {numbers}".encode())
+    for path in paths:
+        with reading(path), path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256")
+        total.update(f"{suffix_of(path)}{path.suffix.lower()}".encode() + digest.digest())
+    return total.hexdigest()[:40]
+
+
+def _read(paths: list[Path], kind: str, target: Path, numbers: bool) -> tuple[datasets.Dataset, list[str]]:
+    delimited, rows = DelimitedReader(numbers), RowTables()
+    read = {
+        "csv": delimited.tables,
+        "json": lambda path: json_tables(path, rows),
+        "parquet": _parquet_tables,
+    }[kind]
+
+    def tables() -> Iterator[pa.Table]:
+        first: tuple[Path, list[str]] | None = None
+        for path in paths:
+            for table in read(path):
+                first = first or (path, table.column_names)
+                if kind != "json" and set(first[1]) != set(table.column_names):
+                    raise DataError(_different_columns(first, (path, table.column_names)))
+                yield table
+
+    def settle(schemas: list[pa.Schema]) -> pa.Schema:
+        try:
+            return delimited.schema(schemas) if kind == "csv" else common_schema(schemas)
+        except pa.ArrowException as error:
+            names = ", ".join(str(path) for path in paths[:3])
+            raise DataError(f"{names}: a column changes its type between rows or files ({error}).") from error
+
+    return arrow_dataset(target, tables(), settle), delimited.notes
+
+
+def _different_columns(first: tuple[Path, list[str]], second: tuple[Path, list[str]]) -> str:
+    sides = [f"{path.name} has {', '.join(names)}" for path, names in (first, second)]
+    return (
+        f"{first[0].parent}: the files hold different columns: {'; '.join(sides)}. Name those of one table."
+    )
+
+
+def _parquet_tables(path: Path) -> Iterator[pa.Table]:
+    try:
+        with reading(path), pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated:
+                raise DataError(f"{path}: has more than one column named {', '.join(map(repr, repeated))}.")
+            if file.metadata.num_rows == 0:
+                raise DataError(f"{path}: has columns ({', '.join(names)}) and no rows.")
+            start = 1
+            for batch in file.iter_batches(_BATCH_ROWS):
+                yield _valid(path, start, plain(pa.Table.from_batches([batch])))
+                start += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise DataError(f"{path}: is no parquet file, or not a complete one ({_one_line(error)}).") from error
+
+
+def _valid(path: Path, start: int, table: pa.Table) -> pa.Table:
+    for name in table.column_names:
+        try:
+            table[name].validate(full=True)
+        except pa.ArrowInvalid as error:
+            found = re.search(r"UTF8 sequence at string index (\d+)", str(error))
+            where = f"row {start + int(found[1])}" if found else f"rows {start} and following"
+            what = "the text is not UTF-8" if found else _one_line(error)
+            raise DataError(f"{path}: column {name!r}, {where}: {what}.") from error
+    return table
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,70 @@
+"""One model's embeddings of texts by id, each text encoded once however many tasks share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from sbert_triplet.encoding.encode import FloatMatrix, IntArray, Progress, encode
+from sbert_triplet.encoding.tokens import Side, TokenTable
+
+
+class Embedder:
+    """Embeddings of ``model``, kept after the first time they are asked for.
+
+    ``similarity`` is the model's own similarity function by name.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        tokens: TokenTable,
+        *,
+        precision: str = "fp32",
+        budget: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.model, self.tokens = model, tokens
+        self.similarity = str(model.similarity_fn_name)
+        self._precision, self._budget, self._progress = precision, budget, progress
+        self._kept: dict[int, tuple[IntArray, FloatMatrix]] = {}
+
+    def prepare(self, wanted: Iterable[tuple[Side, IntArray]]) -> None:
+        """Encode all of these in as few passes as there are forms."""
+        by_form: dict[int, tuple[Side, list[IntArray]]] = {}
+        for side, ids in wanted:
+            by_form.setdefault(self.tokens.form(side), (side, []))[1].append(ids)
+        for side, parts in by_form.values():
+            self._add(side, np.unique(np.concatenate(parts)))
+
+    def __call__(self, side: Side, ids: IntArray) -> FloatMatrix:
+        """(n, D) float32 embeddings in the order of ``ids``."""
+        self._add(side, np.unique(ids))
+        known, rows = self._kept[self.tokens.form(side)]
+        return rows[np.searchsorted(known, ids)]
+
+    def _add(self, side: Side, ids: IntArray) -> None:
+        form = self.tokens.form(side)
+        known, rows = self._kept.get(form, (np.zeros(0, dtype=np.int64), None))
+        new = np.setdiff1d(ids, known, assume_unique=True)
+        if not len(new) and rows is not None:
+            return
+        encoded = encode(
+            self.model,
+            self.tokens,
+            side,
+            new,
+            precision=self._precision,
+            budget=self._budget,
+            progress=self._progress,
+        )
+        if rows is None:
+            self._kept[form] = (new, encoded)
+            return
+        order = np.argsort(np.concatenate([known, new]), kind="stable")
+        self._kept[form] = (
+            np.concatenate([known, new])[order],
+            np.concatenate([rows, encoded])[order],
+        )

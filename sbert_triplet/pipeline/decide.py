@@ -1,0 +1,76 @@
+"""What the person left open, decided by rules of the data: kind, size, lengths, machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sbert_triplet.data.kinds import Kind
+from sbert_triplet.evaluation.metrics import Metric, default_metrics, parse_metric
+from sbert_triplet.pipeline.gather import Gathered
+from sbert_triplet.recipe.loss import LossRecipe
+from sbert_triplet.recipe.model import Recipe
+
+CLASS_TEXTS = 4
+"""K of P x K batches."""
+
+
+def choose_loss(recipe: Recipe, kind: Kind) -> LossRecipe:
+    """The recipe's loss, or the one that suits the kind of data."""
+    if recipe.loss.name is not None:
+        return recipe.loss
+    return LossRecipe.model_validate(_LOSS[kind])
+
+
+_CONTRASTIVE: dict[str, Any] = {"name": "multiple_negatives_ranking", "scale": 20.0}
+_LOSS: dict[Kind, dict[str, Any]] = {
+    Kind.PAIRS: _CONTRASTIVE,
+    Kind.TRIPLETS: _CONTRASTIVE,
+    Kind.RETRIEVAL: _CONTRASTIVE,
+    Kind.NLI: _CONTRASTIVE,
+    Kind.SCORED: {"name": "cosent", "scale": 20.0},
+    Kind.LABELLED: {"name": "triplet", "distance": "cosine", "margin": 0.3, "miner": "all"},
+}
+
+
+def choose_metrics(recipe: Recipe, data: Gathered) -> tuple[Metric, ...]:
+    """The recipe's metrics, or those of the kind; the first is the main one."""
+    if recipe.evaluate.metrics:
+        return tuple(parse_metric(name) for name in recipe.evaluate.metrics)
+    return default_metrics(data.kind, binary_scores=data.binary)
+
+
+def choose_batch_size(recipe: Recipe, rows: int) -> int:
+    """The recipe's, or 64, and less where fewer than eight batches would make an epoch."""
+    if recipe.train.batch_size is not None:
+        return recipe.train.batch_size
+    size = 64
+    while size > 16 and rows < 8 * size:
+        size //= 2
+    return size
+
+
+def choose_epochs(recipe: Recipe, rows: int) -> float:
+    """The recipe's, or one pass, and more passes over few rows."""
+    if recipe.train.epochs is not None:
+        return recipe.train.epochs
+    return 1.0 if rows >= 10_000 else 2.0 if rows >= 3_000 else 3.0
+
+
+def choose_learning_rate(recipe: Recipe) -> float:
+    """The recipe's, or 2e-5."""
+    return recipe.train.learning_rate if recipe.train.learning_rate is not None else 2e-5
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the run is trained on."""
+
+    device: torch.device
+    threads: int
+
+    @classmethod
+    def here(cls, device: torch.device) -> Machine:
+        return cls(device, torch.get_num_threads())

@@ -1,0 +1,199 @@
+"""Base against tuned: the same held-out rows, the general check, slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sbert_triplet.data.examples import Examples, FloatArray
+from sbert_triplet.data.kinds import Kind
+from sbert_triplet.encoding.embedder import Embedder
+from sbert_triplet.errors import DataError
+from sbert_triplet.evaluation.bm25 import evaluate_bm25
+from sbert_triplet.evaluation.held_out import HeldOut, Scored, hold_out
+from sbert_triplet.evaluation.metrics import Metric, Task
+from sbert_triplet.evaluation.probe import load_probe, probe_hits, probe_texts
+from sbert_triplet.evaluation.results import Comparison
+from sbert_triplet.evaluation.significance import compare_items
+from sbert_triplet.pipeline.gather import Gathered
+from sbert_triplet.pipeline.predictions import write_predictions
+from sbert_triplet.pipeline.start import Encoder
+from sbert_triplet.recipe.model import Recipe
+
+Progress = Callable[[str, int, int], None]
+FEWEST_OF_A_SLICE = 5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model: its scores on each part, and its hits on the general check."""
+
+    parts: list[Scored]
+    general: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The comparison of base and tuned model."""
+
+    main: Metric
+    task: Task
+    metrics: dict[str, Comparison]
+    bm25: dict[str, float] = field(default_factory=dict)
+    general: Comparison | None = None
+    topics: dict[str, dict[str, float]] = field(default_factory=dict)
+    slices: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+    pool: dict[str, float | int | None] | None = None
+
+
+def measured_on(data: Gathered, metrics: Sequence[Metric], *, rows: Examples | None = None) -> HeldOut:
+    """The measurement of the test rows, or of other held-out rows. Raises ValueError, DataError."""
+    test = data.test if rows is None else rows
+    if not len(test):
+        raise DataError("no row is held out for test: set evaluate.test above 0, or name data.test")
+    return hold_out(
+        test,
+        metrics,
+        pool=data.pool,
+        memory=data.train if data.kind is Kind.LABELLED else None,
+        groups=data.groups if rows is None else None,
+    )
+
+
+class Evidence:
+    """Measures the encoder with the weights of the moment."""
+
+    def __init__(
+        self, recipe: Recipe, data: Gathered, held_out: HeldOut, encoder: Encoder, progress: Progress | None
+    ) -> None:
+        self.recipe, self.data, self.held_out, self.encoder = recipe, data, held_out, encoder
+        self.metric = held_out.main.name
+        self._progress = progress
+        self._tokens = encoder.tokens(data)
+        self._dev: HeldOut | None = None
+
+    def size(self) -> str:
+        """What is measured, in words."""
+        part = self.held_out.parts[0]
+        if part.retrieval is None:
+            return f"{len(part.items):,} held-out {part.task.value}"
+        return f"{len(part.items):,} held-out queries over {len(part.retrieval.document_ids):,} documents"
+
+    def measure(self) -> Measured:
+        """Score the held-out rows and the general check."""
+        embedder = self._embedder()
+        embedder.prepare(self.held_out.wanted)
+        return Measured(self.held_out.score(embedder), self._general())
+
+    def on_dev(self) -> float:
+        """The main metric on the dev split."""
+        if self._dev is None:
+            self._dev = measured_on(self.data, [self.held_out.main], rows=self.data.dev)
+        embedder = self._embedder()
+        embedder.prepare(self._dev.wanted)
+        return self._dev.score(embedder)[0].values[self.metric].value
+
+    def _embedder(self) -> Embedder:
+        tell = self._progress
+        return Embedder(
+            self.encoder.model,
+            self._tokens,
+            budget=self.recipe.train.group_tokens,
+            progress=(lambda done, total: tell("encoding", done, total)) if tell else None,
+        )
+
+    def _general(self) -> FloatArray | None:
+        if not self.recipe.evaluate.general:
+            return None
+        model = self.encoder.model
+        embeddings = model.encode(probe_texts(load_probe()), batch_size=64, show_progress_bar=False)
+        sentences, paraphrases, near_misses = np.split(embeddings, 3)
+        return probe_hits(sentences, paraphrases, near_misses, str(model.similarity_fn_name))
+
+
+def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folder: Path) -> Found:
+    """Compare, and write the predictions of both models into ``folder``."""
+    held_out, data, recipe = evidence.held_out, evidence.data, evidence.recipe
+    seed = recipe.train.seed
+    texts = data.texts.texts
+    for number, (part, one, two) in enumerate(zip(held_out.parts, before.parts, after.parts, strict=True)):
+        name = "items.parquet" if number == 0 else f"{part.task.value.replace(' ', '-')}.parquet"
+        write_predictions(folder / name, part, one, two, lambda ids: texts(list(ids)))
+    general, topics = _general(before, after, seed)
+    return Found(
+        main=held_out.main,
+        task=held_out.parts[0].task,
+        metrics=held_out.compare(before.parts, after.parts, seed=seed),
+        bm25=_bm25(evidence) if recipe.evaluate.bm25 else {},
+        general=general,
+        topics=topics,
+        slices=_slices(evidence, before, after),
+        pool=_pool(evidence),
+    )
+
+
+def _general(
+    before: Measured, after: Measured, seed: int
+) -> tuple[Comparison | None, dict[str, dict[str, float]]]:
+    if before.general is None or after.general is None:
+        return None, {}
+    comparison = compare_items("triplet accuracy", before.general, after.general, seed=seed)
+    names = np.array(load_probe().topics)
+    topics = {
+        str(topic): {
+            "base": float(before.general[names == topic].mean()),
+            "tuned": float(after.general[names == topic].mean()),
+            "n": int((names == topic).sum()),
+        }
+        for topic in dict.fromkeys(names.tolist())
+    }
+    return comparison, topics
+
+
+def _bm25(evidence: Evidence) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for part in evidence.held_out.parts:
+        if part.retrieval is not None:
+            texts = evidence.data.texts.texts
+            result = evaluate_bm25(
+                part.retrieval,
+                texts(part.retrieval.query_ids),
+                texts(part.retrieval.document_ids),
+                part.metrics,
+            )
+            scores |= {name: values.value for name, values in result.values.items()}
+    return scores
+
+
+def _slices(evidence: Evidence, before: Measured, after: Measured) -> dict[str, dict[str, Mapping[str, Any]]]:
+    part, kept = evidence.held_out.parts[0], evidence.data.test.kept
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for column in evidence.recipe.evaluate.slices:
+        if kept is None or column not in kept.column_names:
+            known = ", ".join(kept.column_names) if kept is not None else "none"
+            raise DataError(f"evaluate.slices: {column!r} is no kept column; kept are: {known}")
+        values = np.array([str(value) for value in kept[column].to_pylist()])[part.rows]
+        found[column] = {}
+        for value in sorted(set(values.tolist())):
+            chosen = np.flatnonzero(values == value)
+            if len(chosen) >= FEWEST_OF_A_SLICE:
+                comparison = part.compare_rows(
+                    part.metrics[0], before.parts[0], after.parts[0], chosen, seed=evidence.recipe.train.seed
+                )
+                found[column][value] = comparison.as_json()
+    return found
+
+
+def _pool(evidence: Evidence) -> dict[str, float | int | None] | None:
+    part = evidence.held_out.parts[0]
+    if part.retrieval is None:
+        return None
+    return {
+        "queries": len(part.retrieval.query_ids),
+        "documents": len(part.retrieval.document_ids),
+        "documents_seen_in_training": evidence.data.documents_seen,
+    }

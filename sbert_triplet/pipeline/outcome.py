@@ -1,0 +1,149 @@
+"""What a run leaves behind: the models and the report."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from sbert_triplet.encoding.loading import load_model
+from sbert_triplet.errors import MachineError
+from sbert_triplet.evaluation.verdict import plain_sentence, verdict
+from sbert_triplet.pipeline.environment import environment, peak_memory_bytes
+from sbert_triplet.pipeline.evidence import Found
+from sbert_triplet.publishing.card import card_text
+from sbert_triplet.recipe.writing import resolved_yaml
+
+if TYPE_CHECKING:
+    from sbert_triplet.pipeline.job import Prepared
+    from sbert_triplet.pipeline.training import Trained
+
+SAME = 1e-6
+SENTENCE_METRIC = "Success@3"
+SAMPLE_TEXTS = 32
+
+
+def save_models(home: Path, ready: Prepared, trained: Trained, found: Found) -> str:
+    """Write ``candidate/`` and ``model/``; returns which model the latter holds, "tuned" or "base"."""
+    model = ready.encoder.model
+    sample = ready.data.texts.texts(list(range(min(len(ready.data.texts), SAMPLE_TEXTS))))
+    save(model, home / "candidate", sample)
+    better = verdict(found.metrics[found.main.name]) == "better"
+    shipped = "tuned" if better or not ready.recipe.train.never_worse else "base"
+    target = home / "model"
+    if shipped == "tuned" or ready.encoder.random:
+        shutil.copytree(home / "candidate", target)
+    else:
+        base = load_model(
+            ready.encoder.resolved,
+            max_length=ready.recipe.max_length,
+            prompts={role: text for role, text in model.prompts.items() if text},
+            device="cpu",
+        )
+        save(base, target, sample)
+    return shipped
+
+
+def save(model: SentenceTransformer, folder: Path, sample: list[str]) -> None:
+    """Save, load again, and compare the embeddings of ``sample`` with those in memory.
+
+    Raises MachineError where they differ by more than 1e-6.
+    """
+    staged = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(staged, ignore_errors=True)
+    model.save(str(staged), create_model_card=False)
+    again = SentenceTransformer(str(staged), device=str(model.device))
+    ours = model.encode(sample, show_progress_bar=False)
+    theirs = again.encode(sample, show_progress_bar=False)
+    difference = float(np.abs(ours - theirs).max())
+    if not difference <= SAME:
+        raise MachineError(
+            f"{folder}: the saved model, loaded again, gives embeddings that differ by {difference:.1e} "
+            "from those in memory; the disk or the library that wrote it is at fault"
+        )
+    staged.replace(folder)
+
+
+def report_of(
+    ready: Prepared, trained: Trained, found: Found, shipped: str, out: Path, command: str | None
+) -> dict[str, Any]:
+    """``report.json``; the cards of both models are written by the way."""
+    data, model = ready.data, ready.encoder.model
+    main = found.metrics[found.main.name]
+    told = found.metrics.get(SENTENCE_METRIC, main)
+    report: dict[str, Any] = {
+        "format": 1,
+        "name": out.name,
+        "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "task": found.task.value,
+        "main_metric": found.main.name,
+        "metrics": {name: dict(comparison.as_json()) for name, comparison in found.metrics.items()},
+        "bm25": found.bm25 or None,
+        "verdict": verdict(main),
+        "sentence": plain_sentence(told),
+        "shipped": shipped,
+        "pool": found.pool,
+        "general": _general(found),
+        "slices": found.slices or None,
+        "train": _training(ready, trained),
+        "model": {
+            "name": ready.encoder.resolved.name,
+            "resolved": ready.encoder.resolved.sentence(),
+            "dimensions": model.get_embedding_dimension(),
+            "max_length": model.max_seq_length,
+            "similarity": str(model.similarity_fn_name),
+            "prompts": {role: prompt for role, prompt in model.prompts.items() if prompt},
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+        "data": {
+            "sources": list(data.sources),
+            "fingerprint": data.fingerprint,
+            "kind": data.kind.value,
+            "roles": dict(data.roles),
+            "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
+            "split": data.method,
+            "notes": list(data.notes),
+        },
+        "environment": environment(),
+        "command": command or f"sbert-triplet train {out / 'recipe.yaml'}",
+    }
+    report = {key: value for key, value in report.items() if value is not None}
+    write_cards(out, report, ready)
+    return report
+
+
+def write_cards(out: Path, report: Mapping[str, Any], ready: Prepared) -> None:
+    """README.md of ``candidate/`` and ``model/``: results, recipe, fingerprint, and no text of the data."""
+    text = resolved_yaml(ready.recipe, ready.plan.decisions)
+    for folder, shipped in (("candidate", "tuned"), ("model", report["shipped"])):
+        card = card_text(report, text, base_model=ready.encoder.resolved.name, licence=None, shipped=shipped)
+        (out / folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _general(found: Found) -> dict[str, Any] | None:
+    if found.general is None:
+        return None
+    return {"metric": "probe triplets ordered right", **found.general.as_json(), "topics": found.topics}
+
+
+def _training(ready: Prepared, trained: Trained) -> dict[str, Any]:
+    seconds = max(trained.seconds, 1e-9)
+    return {
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 2),
+        "rows_per_second": round(trained.rows / seconds, 2),
+        "tokens_per_second": round(trained.tokens / seconds, 1),
+        "peak_memory_bytes": peak_memory_bytes(ready.encoder.model.device),
+        "loss": ready.recipe.loss.name,
+        "loss_first": trained.losses[0] if trained.losses else None,
+        "loss_last": trained.losses[-1] if trained.losses else None,
+        "best_step": trained.best_step,
+        "batch_size": ready.plan.settings.batch_size,
+        "learning_rate": ready.plan.settings.learning_rate,
+        "precision": ready.plan.settings.precision,
+    }

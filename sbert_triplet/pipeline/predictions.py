@@ -1,0 +1,60 @@
+"""What each model made of each held-out item, as parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sbert_triplet.evaluation.held_out import Part, Scored
+from sbert_triplet.evaluation.metrics import Task
+
+IntArray = NDArray[np.int64]
+Texts = Callable[[Sequence[int]], list[str]]
+FIRST_RESULTS = 5
+_COLUMNS = {
+    Task.RETRIEVAL: ("query",),
+    Task.SCORED: ("text", "other"),
+    Task.PAIRS: ("text", "other"),
+    Task.TRIPLETS: ("anchor", "positive", "negative"),
+    Task.LABELS: ("text",),
+}
+
+
+def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts: Texts) -> None:
+    """One row an item: its texts, the value of the part's first metric (or the prediction) of both
+    models, and for retrieval the first results of each.
+    """
+    columns: dict[str, pa.Array] = {"item": pa.array(np.arange(len(part.items)))}
+    for name, ids in zip(_COLUMNS[part.task], part.items.T, strict=True):
+        columns[name] = pa.array(texts(ids.tolist()), pa.large_string())
+    if part.gold is not None:
+        columns["gold"] = pa.array(part.gold)
+    metric = part.metrics[0].name
+    for name, scored in (("base", base), ("tuned", tuned)):
+        values = scored.values[metric].per_item
+        columns[name] = pa.array(values if values is not None else scored.predictions)
+        if scored.top_ids is not None and part.retrieval is not None:
+            columns |= _results(name, part, scored.top_ids[:, :FIRST_RESULTS], texts)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    staged = file.with_name(f".{file.name}.part")
+    pq.write_table(pa.table(columns), staged, compression="zstd")
+    staged.replace(file)
+
+
+def _results(name: str, part: Part, top: IntArray, texts: Texts) -> dict[str, pa.Array]:
+    assert part.retrieval is not None
+    found, relevant = [], []
+    for query, row in zip(part.items[:, 0], top, strict=True):
+        shown = row[row >= 0].tolist()
+        grades = part.retrieval.judgements.get(int(query), {})
+        found.append(texts(shown))
+        relevant.append([grades.get(document, 0) > 0 for document in shown])
+    return {
+        f"{name}_top": pa.array(found, pa.list_(pa.large_string())),
+        f"{name}_top_relevant": pa.array(relevant, pa.list_(pa.bool_())),
+    }

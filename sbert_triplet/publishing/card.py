@@ -1,0 +1,217 @@
+"""The model card: what a README.md beside the weights says. Figures and settings, and no text of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
+
+from sbert_triplet.errors import InputError
+from sbert_triplet.reporting import numbers
+from sbert_triplet.reporting.record import Change, mapping
+from sbert_triplet.reporting.sections.results import pool_sentence
+from sbert_triplet.reporting.sections.verdict import HEADLINES, change_sentence
+from sbert_triplet.reporting.tables import Cell, Column, Table
+from sbert_triplet.reporting.text import clean, markdown_escape, markdown_fence, one_line, without_folders
+
+TAGS = ("sentence-transformers", "sentence-similarity", "feature-extraction", "sbert-triplet")
+
+_TASKS = {
+    "retrieval": ("information-retrieval", "Information Retrieval"),
+    "scored pairs": ("semantic-similarity", "Semantic Similarity"),
+    "binary pairs": ("binary-classification", "Binary Classification"),
+    "triplets": ("triplet", "Triplet"),
+    "labels": ("text-classification", "Text Classification"),
+}
+_HELD_OUT = "held-out rows of the training data's source"
+_SHIPPED = {
+    "tuned": "The weights here are the tuned ones.",
+    "base": "The weights here are those of the base model, unchanged, because tuning was not shown to help.",
+    "interpolated": "The weights here lie on the straight line between base and tuned.",
+}
+
+
+def card_text(
+    report: Mapping[str, Any], recipe_yaml: str, *, base_model: str, licence: str | None, shipped: str
+) -> str:
+    """The text of ``README.md``: YAML front matter as the Hub reads it, then the card.
+
+    ``report`` is ``report.json``, ``recipe_yaml`` the resolved recipe, ``shipped`` what the weights
+    are ("tuned", "base", "interpolated"): the front matter's model index gives the figures of these
+    weights, and leaves out those that the report does not have for them. Of paths only the last part
+    is written. Nothing of the data is quoted: no rows, no slices, no messages of the audit.
+
+    Raises InputError where ``recipe_yaml`` is no YAML.
+    """
+    changes = [Change.from_json(str(name), entry) for name, entry in mapping(report.get("metrics")).items()]
+    main = str(report.get("main_metric"))
+    changes.sort(key=lambda change: change.name != main)
+    sections = [
+        _introduction(report, changes, without_folders(base_model), shipped),
+        _usage(mapping(report.get("model"))),
+        _results(report, changes),
+        _training(report, recipe_yaml),
+    ]
+    return (
+        f"---\n{_front_matter(report, changes, base_model, licence, shipped)}\n---\n\n"
+        + "\n\n".join(sections)
+        + "\n"
+    )
+
+
+def _front_matter(
+    report: Mapping[str, Any], changes: Iterable[Change], base_model: str, licence: str | None, shipped: str
+) -> str:
+    task, task_name = _TASKS.get(str(report.get("task")), ("sentence-similarity", "Sentence Similarity"))
+    entries = mapping(report.get("metrics"))
+    values = {
+        change.name: numbers.number(mapping(entries.get(change.name)).get(shipped)) for change in changes
+    }
+    results = [
+        EvalResult(
+            task_type=task,
+            task_name=task_name,
+            dataset_type="unknown",
+            dataset_name=_HELD_OUT,
+            dataset_split="test",
+            metric_type=metric_type(name),
+            metric_name=one_line(name),
+            metric_value=round(value, 6),
+        )
+        for name, value in values.items()
+        if value is not None and value == value
+    ]
+    card = ModelCardData(
+        base_model=None if without_folders(base_model) != base_model else base_model,
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        license=licence,
+        tags=list(TAGS),
+        metrics=[metric_type(name) for name in values],
+        model_name=one_line(report.get("name") or "model"),
+        eval_results=results or None,
+    )
+    return card.to_yaml(line_break="\n")
+
+
+def metric_type(name: str) -> str:
+    """A metric's name as the Hub's listings write it: ``nDCG@10`` is ``ndcg_at_10``."""
+    spelled = one_line(name).lower().replace("@", "_at_")
+    return "".join(sign if sign.isalnum() else "_" for sign in spelled)
+
+
+def _introduction(report: Mapping[str, Any], changes: list[Change], base_model: str, shipped: str) -> str:
+    model = mapping(report.get("model"))
+    headline = HEADLINES.get(str(report.get("verdict")), "")
+    verdict = f"**{headline}.** {markdown_escape(report.get('sentence') or '')}".strip() if headline else ""
+    shape = [
+        f"{numbers.count(model.get('dimensions'))} dimensions" if model.get("dimensions") else "",
+        f"inputs of up to {numbers.count(model.get('max_length'))} tokens" if model.get("max_length") else "",
+        f"{markdown_escape(model['similarity'])} similarity" if model.get("similarity") else "",
+    ]
+    about = f"A sentence-embedding model: {markdown_escape(base_model)}, tuned with sbert-triplet"
+    about += f" for {markdown_escape(report['task'])}." if report.get("task") else "."
+    about += f" It gives {', '.join(part for part in shape if part)}." if any(shape) else ""
+    parts = [f"# {markdown_escape(report.get('name') or 'model')}", about, verdict]
+    parts += [markdown_escape(change_sentence(changes[0])) if changes else "", _SHIPPED.get(shipped, "")]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _usage(model: Mapping[str, Any]) -> str:
+    prompts = {str(name): clean(text) for name, text in mapping(model.get("prompts")).items() if text}
+    lines = [
+        "from sentence_transformers import SentenceTransformer",
+        "",
+        'model = SentenceTransformer("path/or/name/of/this/model")',
+        "queries = model.encode_query(my_queries)",
+        "documents = model.encode_document(my_documents)",
+        "scores = model.similarity(queries, documents)",
+    ]
+    text = "## Use\n\n" + markdown_fence("\n".join(lines), "python")
+    if prompts:
+        listed = "\n".join(f"{name}: {text!r}" for name, text in prompts.items())
+        text += "\n\nTexts are encoded with these prompts before them:\n\n" + markdown_fence(listed)
+    return text
+
+
+def _results(report: Mapping[str, Any], changes: Iterable[Change]) -> str:
+    parts = [
+        "## Results",
+        "Base and tuned model on the same held-out rows; differences with their 95 % intervals.",
+    ]
+    parts.append(_table(changes, mapping(report.get("bm25"))).markdown())
+    parts += [sentence for sentence in (pool_sentence(report),) if sentence]
+    general = mapping(report.get("general"))
+    if general:
+        check = Change.from_json(one_line(general.get("metric") or "general check"), general)
+        parts.append(f"On everyday text unlike the training data: {markdown_escape(change_sentence(check))}")
+    return "\n\n".join(parts)
+
+
+def _table(changes: Iterable[Change], bm25: Mapping[str, Any]) -> Table:
+    titles = ("BM25", "Base", "Tuned", "Difference", "95 % interval", "p", "n")
+    columns = [
+        Column("Metric"),
+        *(Column(title, numeric=True) for title in titles if bm25 or title != "BM25"),
+    ]
+    rows = [
+        [
+            Cell(change.name),
+            *([Cell(numbers.fixed(bm25.get(change.name)))] if bm25 else []),
+            Cell(numbers.fixed(change.base)),
+            Cell(numbers.fixed(change.tuned)),
+            Cell(numbers.signed(change.difference)),
+            Cell(numbers.interval(change.low, change.high)),
+            Cell(numbers.p_value(change.p_value)),
+            Cell(numbers.count(change.n)),
+        ]
+        for change in changes
+    ]
+    return Table("Results", columns, rows)
+
+
+def _training(report: Mapping[str, Any], recipe_yaml: str) -> str:
+    data, train, versions = (mapping(report.get(part)) for part in ("data", "train", "environment"))
+    rows = ", ".join(f"{one_line(name)} {numbers.count(n)}" for name, n in mapping(data.get("rows")).items())
+    facts = [
+        ("Kind of data", data.get("kind")),
+        ("Rows", rows),
+        ("Fingerprint of the data", data.get("fingerprint")),
+        ("Steps", numbers.count(train.get("steps"))),
+        ("Time", numbers.seconds(train.get("seconds"))),
+        ("Precision", train.get("precision")),
+        *(
+            (name.replace("_", "-"), versions.get(name))
+            for name in ("sentence_transformers", "transformers", "torch")
+        ),
+    ]
+    lines = [
+        f"- {name}: {markdown_escape(value)}" for name, value in facts if value and value != numbers.NONE
+    ]
+    recipe = markdown_fence(publishable_recipe(recipe_yaml), "yaml")
+    note = "The recipe as resolved (of paths, the last part):"
+    return "\n\n".join(["## Training", "\n".join(lines), note, recipe])
+
+
+def publishable_recipe(recipe_yaml: str) -> str:
+    """The recipe without its comments, and with the last part of every path of the machine it ran on.
+
+    Raises InputError where the text is no YAML.
+    """
+    try:
+        recipe = yaml.safe_load(clean(recipe_yaml))
+    except yaml.YAMLError as error:
+        raise InputError(f"recipe.yaml: not readable as YAML ({one_line(error)}); write it anew") from error
+    return yaml.safe_dump(_without_folders(recipe), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _without_folders(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {_without_folders(key): _without_folders(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(part) for part in value]
+    # A name is taken for a path only if it begins like one, so prompts and templates pass unchanged.
+    shortened = without_folders(value) if isinstance(value, str) and "\n" not in value else value
+    return shortened if isinstance(value, str) and shortened != one_line(value) else value

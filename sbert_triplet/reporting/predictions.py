@@ -1,0 +1,113 @@
+"""The items that gained and lost most, read from ``predictions/items.parquet``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from sbert_triplet.errors import InputError
+
+_RESULTS = ("base_top", "tuned_top", "base_top_relevant", "tuned_top_relevant")
+_NUMBERS = ("item", "base", "tuned")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One text of a ranking; ``relevant`` is None where that was not written down."""
+
+    text: str
+    relevant: bool | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A query, pair, triplet or labelled text: its fields by column, its values, its rankings if any."""
+
+    number: int
+    base: float
+    tuned: float
+    fields: tuple[tuple[str, str], ...]
+    base_top: tuple[Result, ...] = ()
+    tuned_top: tuple[Result, ...] = ()
+
+
+@dataclass(frozen=True)
+class Movers:
+    """``gained`` and ``lost``: the furthest first. Counts are of all items with both values."""
+
+    gained: tuple[Item, ...]
+    lost: tuple[Item, ...]
+    better: int
+    worse: int
+    equal: int
+
+
+def read_movers(path: Path, most: int) -> Movers | None:
+    """At most ``most`` items that gained and as many that lost; None where values of a model are absent.
+
+    The two columns of values decide, and of the texts only the chosen rows are kept. Equal
+    differences stand in the order of the file. Raises InputError where the file is no parquet.
+    """
+    try:
+        names = pq.read_schema(path).names
+        if not {"base", "tuned"} <= set(names):
+            return None
+        values = pq.read_table(path, columns=["base", "tuned"])
+        base, tuned = (_floats(values.column(name)) for name in ("base", "tuned"))
+        difference = np.nan_to_num(tuned - base, nan=0.0)
+        order = np.argsort(-difference, kind="stable")
+        up = order[difference[order] > 0][:most]
+        down = np.argsort(difference, kind="stable")
+        down = down[difference[down] < 0][:most]
+        chosen = ds.dataset(path).take(pa.array(np.concatenate([up, down]))).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{path}: not readable as parquet ({error}); run the job again to write it anew"
+        ) from error
+    items = tuple(_item(row, place) for row, place in zip(chosen, [*up, *down], strict=True))
+    known = np.isfinite(base) & np.isfinite(tuned)
+    return Movers(
+        gained=items[: len(up)],
+        lost=items[len(up) :],
+        better=int((difference[known] > 0).sum()),
+        worse=int((difference[known] < 0).sum()),
+        equal=int((difference[known] == 0).sum()),
+    )
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy(), dtype=np.float64)
+
+
+def _item(row: dict[str, Any], place: int) -> Item:
+    fields = (
+        (name, value) for name, value in row.items() if name not in _RESULTS + _NUMBERS and value is not None
+    )
+    return Item(
+        number=place if row.get("item") is None else int(row["item"]),
+        base=float(row["base"]),
+        tuned=float(row["tuned"]),
+        fields=tuple((name, _text(value)) for name, value in fields),
+        base_top=_ranking(row.get("base_top"), row.get("base_top_relevant")),
+        tuned_top=_ranking(row.get("tuned_top"), row.get("tuned_top_relevant")),
+    )
+
+
+def _ranking(texts: Sequence[object] | None, relevant: Sequence[object] | None) -> tuple[Result, ...]:
+    marks = list(relevant or [])
+    marks += [None] * (len(texts or ()) - len(marks))
+    found = zip(texts or (), marks, strict=False)
+    return tuple(Result(_text(text), None if mark is None else bool(mark)) for text, mark in found)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "\n".join(_text(part) for part in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,31 @@
+"""The sections of the report, in the order in which they are read.
+
+A new one is a file with a ``draw`` function, and a line in ``SECTIONS``.
+"""
+
+from __future__ import annotations
+
+from sbert_triplet.reporting.section import Draw
+from sbert_triplet.reporting.sections import (
+    data,
+    environment,
+    general,
+    items,
+    recipe,
+    results,
+    slices,
+    training,
+    verdict,
+)
+
+SECTIONS: tuple[Draw, ...] = (
+    verdict.draw,
+    results.draw,
+    training.draw,
+    general.draw,
+    slices.draw,
+    items.draw,
+    data.draw,
+    recipe.draw,
+    environment.draw,
+)

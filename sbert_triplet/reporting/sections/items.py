@@ -1,0 +1,84 @@
+"""The items that gained and lost most, side by side: the person's texts, so never in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sbert_triplet.reporting import numbers
+from sbert_triplet.reporting.html import Html, element, join
+from sbert_triplet.reporting.predictions import Item, Movers, Result, read_movers
+from sbert_triplet.reporting.record import RunRecord
+from sbert_triplet.reporting.section import Section, paragraph
+from sbert_triplet.reporting.text import clean, markdown_escape, shorten
+
+MOST = 10
+"""Items shown of each direction."""
+TITLE_LIMIT, FIELD_LIMIT, RESULT_LIMIT = 240, 2000, 420
+"""Characters shown; what is left out is counted."""
+
+
+def draw(run: RunRecord) -> Section | None:
+    """None where the run kept no results per item."""
+    movers = None if run.items_file is None else read_movers(run.items_file, MOST)
+    if movers is None:
+        return None
+    counts = (
+        f"{numbers.count(movers.better)} items gained, {numbers.count(movers.worse)} lost, "
+        f"{numbers.count(movers.equal)} stayed as they were"
+    )
+    counts += f" ({run.main_metric})." if run.main_metric else "."
+    html = join([paragraph(counts), *_group("Gained most", movers.gained), *_group("Lost most", movers.lost)])
+    return Section("items", _title(movers), html, markdown_escape(counts))
+
+
+def _title(movers: Movers) -> str:
+    ranked = any(item.base_top or item.tuned_top for item in (*movers.gained, *movers.lost))
+    return "Queries that changed most" if ranked else "Items that changed most"
+
+
+def _group(title: str, items: Sequence[Item]) -> list[Html]:
+    if not items:
+        return [element("h3", title), paragraph("None.")]
+    return [element("h3", title), *(_item(item, opened=place == 0) for place, item in enumerate(items))]
+
+
+def _item(item: Item, opened: bool) -> Html:
+    name = item.fields[0][1] if item.fields else f"item {item.number}"
+    change = f"{numbers.fixed(item.base, 2)} → {numbers.fixed(item.tuned, 2)}"
+    changed = element("span", change, class_="change")
+    fields = item.fields if len(name) > TITLE_LIMIT else item.fields[1:]
+    body = [_field(name, value) for name, value in fields]
+    if item.base_top or item.tuned_top:
+        sides = (_ranking("Base", item.base_top), _ranking("Tuned", item.tuned_top))
+        body.append(element("div", *sides, class_="columns"))
+    if not body:
+        return element("p", changed, " ", _text(name, TITLE_LIMIT), class_="item")
+    summary = element("summary", changed, " ", _text(name, TITLE_LIMIT))
+    return element("details", summary, *body, class_="item", open=opened)
+
+
+def _field(name: str, value: str) -> Html:
+    return element(
+        "div", element("h4", name.replace("_", " ").capitalize()), _text(value, FIELD_LIMIT), class_="field"
+    )
+
+
+def _ranking(title: str, results: Sequence[Result]) -> Html:
+    listed = (
+        element("ol", *(_result(result) for result in results)) if results else paragraph("Nothing kept.")
+    )
+    return element("div", element("h4", f"{title}: top results"), listed)
+
+
+def _result(result: Result) -> Html:
+    mark = element("b", "✓ relevant", class_="hit") if result.relevant else None
+    return element(
+        "li", mark, " " if mark else None, _text(result.text, RESULT_LIMIT), class_="hit" if mark else None
+    )
+
+
+def _text(value: str, limit: int) -> Html:
+    """A person's text: its own direction of writing, kept apart from what stands around it."""
+    kept, left = shorten(clean(value), limit)
+    rest = element("small", f" … {numbers.count(left)} more characters") if left else None
+    return join([element("bdi", kept, dir="auto"), rest])

@@ -1,0 +1,94 @@
+"""Base against tuned on the held-out rows, every metric with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sbert_triplet.reporting import numbers
+from sbert_triplet.reporting.html import element, join
+from sbert_triplet.reporting.marks import difference_scale, interval_axis, interval_mark
+from sbert_triplet.reporting.record import Change, RunRecord, mapping
+from sbert_triplet.reporting.section import Section, paragraph
+from sbert_triplet.reporting.tables import Cell, Column, Table
+
+
+def draw(run: RunRecord) -> Section | None:
+    """None where the report holds no metric."""
+    if not run.changes:
+        return None
+    table = results_table(run)
+    notes = [note for note in (pool_sentence(run.report), _groups_note(run)) if note]
+    legend = (
+        "Point and line: the difference and its 95 % interval; dashed: no difference. Full circle: better; "
+        "diamond: worse; ring: the interval holds zero, so it could be chance. "
+    )
+    tests = (
+        "Both models rank or score the same held-out rows. Intervals: paired bootstrap; "
+        "p-values: paired randomisation test."
+    )
+    html = join(
+        [*(paragraph(note) for note in notes), table.html(), paragraph(legend, tests, class_="muted")]
+    )
+    return Section("results", "Base against tuned", html, "\n\n".join([table.markdown(), *notes, tests]))
+
+
+def results_table(run: RunRecord) -> Table:
+    """A row a metric, the main one first; a BM25 column where it was measured."""
+    bm25 = run.part("bm25")
+    scale = difference_scale(run.changes)
+    columns = [Column("Metric"), *([Column("BM25", numeric=True)] if bm25 else [])]
+    columns += [
+        Column("Base", numeric=True),
+        Column("Tuned", numeric=True),
+        Column("Difference", numeric=True),
+    ]
+    columns += [Column("95 % interval", drawn=True), Column("p", numeric=True), Column("n", numeric=True)]
+    rows = []
+    for change in run.changes:
+        row = [Cell(change.name)]
+        if bm25:
+            value = numbers.number(bm25.get(change.name))
+            row.append(Cell(numbers.fixed(value), order=value))
+        row += [
+            Cell(numbers.fixed(change.base), order=change.base),
+            Cell(numbers.fixed(change.tuned), order=change.tuned),
+            difference_cell(change),
+            Cell("", interval_mark(change, scale), order=change.difference),
+            Cell(numbers.p_value(change.p_value), order=change.p_value),
+            Cell(numbers.count(change.n), order=change.n),
+        ]
+        rows.append(row)
+    foot = [Cell("", interval_axis(scale)) if column.drawn else "" for column in columns]
+    return Table("Metrics on held-out rows", columns, rows, foot)
+
+
+def difference_cell(change: Change) -> Cell:
+    """The difference, and its interval under it."""
+    shown = numbers.signed(change.difference)
+    if change.low is None or change.high is None:
+        return Cell(shown, order=change.difference)
+    interval = numbers.interval(change.low, change.high)
+    html = join([element("b", shown), element("small", interval)], " ")
+    return Cell(f"{shown} ({interval})", html, order=change.difference)
+
+
+def pool_sentence(report: Mapping[str, Any]) -> str:
+    """How many documents each query was ranked against, and how many training had seen; else empty."""
+    pool = mapping(report.get("pool"))
+    if not pool:
+        return ""
+    queries, documents = numbers.count(pool.get("queries")), numbers.count(pool.get("documents"))
+    text = f"{queries} queries, each against {documents} documents"
+    seen = numbers.number(pool.get("documents_seen_in_training"))
+    if seen is None:
+        return f"{text}."
+    return f"{text}; {numbers.share(seen)} of the test documents were seen in training."
+
+
+def _groups_note(run: RunRecord) -> str:
+    counts = {change.groups for change in run.changes if change.groups is not None}
+    if not counts:
+        return ""
+    shown = " or ".join(numbers.count(value) for value in sorted(counts))
+    return f"The rows come in {shown} groups, and the intervals resample whole groups."

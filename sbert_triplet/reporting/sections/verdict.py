@@ -1,0 +1,78 @@
+"""The verdict in one sentence, and what was shipped."""
+
+from __future__ import annotations
+
+from sbert_triplet.reporting import numbers
+from sbert_triplet.reporting.html import Html, element, join
+from sbert_triplet.reporting.record import Change, RunRecord
+from sbert_triplet.reporting.section import Section, paragraph
+from sbert_triplet.reporting.text import markdown_escape
+
+HEADLINES = {
+    "better": "The tuned model is better",
+    "not shown better": "The tuned model is not shown to be better",
+    "worse": "The tuned model is worse",
+}
+_CLASSES = {"better": "better", "worse": "worse"}
+_SHIPPED = {
+    "tuned": "model/ holds the tuned model.",
+    "base": "model/ holds the base model, unchanged; the tuned one is in candidate/.",
+    "interpolated": "model/ holds weights between base and tuned.",
+}
+
+
+def draw(run: RunRecord) -> Section | None:
+    """None where the report holds neither verdict nor sentence."""
+    verdict = str(run.report.get("verdict") or "")
+    sentence = str(run.report.get("sentence") or "")
+    if not verdict and not sentence:
+        return None
+    headline = HEADLINES.get(verdict, verdict)
+    shipped = shipped_sentence(run.report.get("shipped"))
+    main = next(iter(run.changes), None)
+    html = join(
+        [
+            paragraph(headline, class_=f"badge {_CLASSES.get(verdict, 'open')}"),
+            paragraph(sentence, class_="sentence") if sentence else None,
+            None if main is None else paragraph(change_sentence(main)),
+            None if not shipped else paragraph(shipped, class_="shipped"),
+            None if main is None else _tiles(run, main),
+        ]
+    )
+    # The sentence is made of figures by the run; nothing of the data is in it.
+    lines = [f"**{markdown_escape(headline)}.** {markdown_escape(sentence)}".rstrip()]
+    lines += [markdown_escape(change_sentence(main)) if main else "", shipped]
+    return Section("verdict", "Verdict", html, "\n\n".join(line for line in lines if line))
+
+
+def shipped_sentence(shipped: object) -> str:
+    """What lies in ``model/``; empty where it is not known."""
+    return _SHIPPED.get(str(shipped), "") if shipped else ""
+
+
+def change_sentence(change: Change) -> str:
+    """``nDCG@10 went from 0.689 to 0.746: +0.057 (95 % interval +0.049 to +0.065), p < 0.001.``"""
+    text = f"{change.name} went from {numbers.fixed(change.base)} to {numbers.fixed(change.tuned)}"
+    text += f": {numbers.signed(change.difference)}"
+    if change.low is not None and change.high is not None:
+        text += f" (95 % interval {numbers.interval(change.low, change.high)})"
+    if change.p_value is not None:
+        shown = numbers.p_value(change.p_value)
+        text += f", p {shown}" if shown.startswith("<") else f", p = {shown}"
+    return f"{text}."
+
+
+def _tiles(run: RunRecord, main: Change) -> Html:
+    pool, train = run.part("pool"), run.part("train")
+    tiles = [
+        (f"{main.name}, base", numbers.fixed(main.base)),
+        (f"{main.name}, tuned", numbers.fixed(main.tuned)),
+        ("held-out rows" if not pool.get("queries") else "held-out queries", numbers.count(main.n)),
+        ("training time", numbers.seconds(train.get("seconds"))),
+    ]
+    shown = [
+        element("div", element("dt", name), element("dd", value))
+        for name, value in tiles
+        if value != numbers.NONE
+    ]
+    return element("dl", *shown, class_="tiles")

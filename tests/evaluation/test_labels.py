@@ -1,0 +1,77 @@
+"""1-NN and centroid accuracy against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+
+from sbert_triplet.evaluation.labels import class_centres, evaluate_labels
+
+
+def clouds(seed: int, texts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Five overlapping classes with labels that are no positions."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(5, 12))
+    labels = rng.integers(0, 5, texts)
+    return (centres[labels] + rng.normal(size=(texts, 12))).astype(np.float32), labels * 10 + 3
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean", "manhattan"])
+def test_nearest_neighbour_equals_scikit_learn(similarity: str) -> None:
+    (train, train_labels), (test, test_labels) = clouds(0, 200), clouds(1, 90)
+    result = evaluate_labels(train, train_labels, test, test_labels, similarity=similarity)
+    model = KNeighborsClassifier(1, algorithm="brute", metric=similarity).fit(train, train_labels)
+    expected = (model.predict(test) == test_labels).astype(float)
+    per_item = result["1-NN accuracy"].per_item
+    assert per_item is not None
+    assert per_item.tolist() == expected.tolist()
+    assert result["1-NN accuracy"].value == pytest.approx(expected.mean())
+    assert 0.2 < expected.mean() < 1.0
+
+
+def test_centroids_equal_scikit_learn() -> None:
+    (train, train_labels), (test, test_labels) = clouds(2, 200), clouds(3, 90)
+    expected = NearestCentroid().fit(train, train_labels).predict(test) == test_labels
+    result = evaluate_labels(train, train_labels, test, test_labels, similarity="euclidean")
+    per_item = result["centroid accuracy"].per_item
+    assert per_item is not None
+    assert per_item.tolist() == expected.astype(float).tolist()
+
+    def unit(rows: np.ndarray) -> np.ndarray:
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    centres = NearestCentroid().fit(unit(train), train_labels)
+    cosines = unit(test) @ unit(centres.centroids_).T
+    by_cosine = centres.classes_[cosines.argmax(axis=1)] == test_labels
+    result = evaluate_labels(train, train_labels, test, test_labels, similarity="cosine")
+    assert result["centroid accuracy"].value == pytest.approx(by_cosine.mean())
+
+
+def test_centres_are_means_of_unit_vectors_under_cosine() -> None:
+    embeddings = np.array([[3.0, 0], [0, 1], [5, 5], [0, 0]])
+    classes, centres = class_centres(embeddings, np.array([7, 7, 2, 2]), similarity="cosine")
+    assert classes.tolist() == [2, 7]
+    np.testing.assert_allclose(centres, [[np.sqrt(0.5) / 2] * 2, [0.5, 0.5]])
+    _, plain = class_centres(embeddings, np.array([7, 7, 2, 2]), similarity="dot")
+    np.testing.assert_allclose(plain, [[2.5, 2.5], [1.5, 0.5]])
+
+
+def test_a_class_without_training_texts_is_missed() -> None:
+    train, test = np.eye(2), np.array([[1.0, 0.1], [1.0, 0.0]])
+    result = evaluate_labels(train, np.array([0, 1]), test, np.array([5, 0]), similarity="cosine")
+    for metric in result.values():
+        assert metric.per_item is not None
+        assert metric.per_item.tolist() == [0.0, 1.0]
+
+
+def test_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="2 training embeddings, but 1 training labels"):
+        evaluate_labels(np.eye(2), np.array([0]), np.eye(2), np.array([0, 1]), similarity="cosine")
+    with pytest.raises(ValueError, match="at least one training text"):
+        evaluate_labels(np.zeros((0, 2)), np.zeros(0), np.eye(2), np.array([0, 1]), similarity="cosine")
+    with pytest.warns(RuntimeWarning, match="no test texts"):
+        result = evaluate_labels(
+            np.eye(2), np.array([0, 1]), np.zeros((0, 2)), np.zeros(0, int), similarity="cosine"
+        )
+    assert np.isnan(result["1-NN accuracy"].value)

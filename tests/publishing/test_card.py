@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sbert_triplet.errors import InputError
+from sbert_triplet.publishing.card import card_text, metric_type, publishable_recipe
+
+BASE = "sentence-transformers/all-MiniLM-L6-v2"
+RECIPE = """\
+# trained for Acme, see the ticket of Jane
+model: sentence-transformers/all-MiniLM-L6-v2
+data:
+  train: [{source: /home/jane/acme/tickets.csv, weight: 2}, acme/extra.parquet, "docstrings:"]
+  columns: {anchor: "{subject}\\n{body}", positive: reply}
+loss: {name: multiple_negatives_ranking, scale: 20}
+prompts: {query: "query: ", document: ""}
+"""
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    figures = {"low": 0.049, "high": 0.065, "p_value": 0.0001, "n": 2500}
+    return {
+        "format": 1,
+        "name": "help-desk",
+        "task": "retrieval",
+        "main_metric": "nDCG@10",
+        "metrics": {
+            "RR@10": {"base": 0.641, "tuned": 0.702, "difference": 0.061, **figures},
+            "nDCG@10": {"base": 0.689, "tuned": 0.746, "difference": 0.057, **figures},
+        },
+        "verdict": "better",
+        "sentence": "Of 100 searches, 7 more find the right text among the first 3 (5 to 9).",
+        "pool": {"queries": 2500, "documents": 34120, "documents_seen_in_training": 0.034},
+        "general": {"metric": "probe triplets ordered right", "base": 0.927, "tuned": 0.913, "n": 312},
+        "slices": {"customer": {"Secret Ltd": {"n": 5, "base": 0.1, "tuned": 0.2}}},
+        "model": {
+            "dimensions": 384,
+            "max_length": 256,
+            "similarity": "cosine",
+            "prompts": {"query": "query: "},
+        },
+        "data": {
+            "kind": "pairs",
+            "fingerprint": "4c1f9e0a77d2b8e3",
+            "rows": {"train": 19968, "dev": 2488, "test": 2500},
+            "sources": ["/home/jane/acme/tickets.csv"],
+            "notes": ["the row 'where is my parcel' stands twice"],
+        },
+        "train": {"steps": 312, "seconds": 231.4, "precision": "bf16"},
+        "environment": {"sentence_transformers": "6.2.0", "torch": "2.13.0"},
+    }
+
+
+def card(report: dict[str, Any], **changes: Any) -> str:
+    return card_text(
+        report, RECIPE, **{"base_model": BASE, "licence": "apache-2.0", "shipped": "tuned", **changes}
+    )
+
+
+def front_matter(text: str) -> dict[str, Any]:
+    opened, matter, _ = text.split("---\n", 2)
+    assert opened == ""
+    return dict(yaml.safe_load(matter))
+
+
+def test_front_matter(report: dict[str, Any]) -> None:
+    matter = front_matter(card(report))
+    assert matter["library_name"] == "sentence-transformers"
+    assert matter["pipeline_tag"] == "sentence-similarity"
+    assert matter["base_model"] == BASE
+    assert matter["license"] == "apache-2.0"
+    assert {"sentence-transformers", "sentence-similarity"} <= set(matter["tags"])
+    assert matter["metrics"] == ["ndcg_at_10", "rr_at_10"]
+    assert "widget" not in matter
+    assert "datasets" not in matter
+
+
+def test_the_hub_reads_the_results(report: dict[str, Any]) -> None:
+    results = ModelCard(card(report)).data.eval_results
+    assert [(r.metric_name, r.metric_type, r.metric_value) for r in results] == [
+        ("nDCG@10", "ndcg_at_10", 0.746),
+        ("RR@10", "rr_at_10", 0.702),
+    ]
+    assert {r.task_type for r in results} == {"information-retrieval"}
+
+
+def test_the_index_gives_the_figures_of_what_was_shipped(report: dict[str, Any]) -> None:
+    base = ModelCard(card(report, shipped="base"))
+    assert [r.metric_value for r in base.data.eval_results] == [0.689, 0.641]
+    assert "those of the base model, unchanged" in base.text
+    assert ModelCard(card(report, shipped="interpolated")).data.eval_results is None
+    report["metrics"]["nDCG@10"]["interpolated"] = 0.75
+    assert [r.metric_value for r in ModelCard(card(report, shipped="interpolated")).data.eval_results] == [
+        0.75
+    ]
+
+
+def test_undefined_metrics_stay_out_of_the_index(report: dict[str, Any]) -> None:
+    report["metrics"]["RR@10"]["tuned"] = float("nan")
+    assert [r.metric_name for r in ModelCard(card(report)).data.eval_results] == ["nDCG@10"]
+
+
+def test_results_with_intervals_recipe_and_fingerprint(report: dict[str, Any]) -> None:
+    text = ModelCard(card(report)).text
+    assert r"| nDCG@10 | 0.689 | 0.746 | +0.057 | +0.049 to +0.065 | < 0.001 | 2,500 |" in text
+    assert "Of 100 searches, 7 more find the right text" in text
+    assert "4c1f9e0a77d2b8e3" in text
+    assert "name: multiple_negatives_ranking" in text
+    assert "query: 'query: '" in text
+    assert "3.4 % of the test documents were seen in training" in text
+
+
+def test_no_text_of_the_person(report: dict[str, Any]) -> None:
+    text = card(report)
+    for private in ("Secret", "customer", "parcel", "/home", "jane", "Jane", "acme", "Acme"):
+        assert private not in text
+
+
+def test_the_recipe_keeps_its_meaning() -> None:
+    recipe = yaml.safe_load(publishable_recipe(RECIPE))
+    expected = yaml.safe_load(RECIPE)
+    expected["data"]["train"] = [{"source": "tickets.csv", "weight": 2}, "extra.parquet", "docstrings:"]
+    assert recipe == expected
+
+
+def test_a_base_model_on_disk_is_named_without_its_folders(report: dict[str, Any]) -> None:
+    text = card(report, base_model="/home/jane/models/ours", licence=None)
+    matter = front_matter(text)
+    assert "base_model" not in matter
+    assert "license" not in matter
+    assert "A sentence-embedding model: ours, tuned" in text
+
+
+def test_a_report_with_little_in_it() -> None:
+    text = card_text({}, "model: x\n", base_model="x", licence=None, shipped="tuned")
+    assert ModelCard(text).data.eval_results is None
+
+
+def test_a_recipe_that_is_no_yaml() -> None:
+    with pytest.raises(InputError, match=r"recipe\.yaml: not readable as YAML"):
+        publishable_recipe("a: [1")
+
+
+@given(st.text(st.characters(codec=None, categories=None), min_size=1))
+def test_any_name_gives_a_card_that_the_hub_reads(name: str) -> None:
+    figures = {"base": 0.5, "tuned": 0.6}
+    report = {"name": name, "task": name, "sentence": name, "verdict": "better", "metrics": {name: figures}}
+    text = card_text(
+        report,
+        yaml.safe_dump({"name": "n", "text": "```\n# x"}),
+        base_model=BASE,
+        licence=None,
+        shipped="tuned",
+    )
+    text.encode("utf-8")
+    read = ModelCard(text)
+    assert [result.metric_value for result in read.data.eval_results] == [0.6]
+
+
+def test_metric_types() -> None:
+    assert [metric_type(name) for name in ("nDCG@10", "RR@10", "1-NN accuracy", "Spearman")] == [
+        "ndcg_at_10",
+        "rr_at_10",
+        "1_nn_accuracy",
+        "spearman",
+    ]

@@ -1,0 +1,265 @@
+"""A run folder with made-up but realistic figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+HOSTILE = (
+    "</script><script>window.hacked = 1</script>",
+    "<img src=x onerror=\"window.hacked = 1\"> & 'quoted'",
+    '" onmouseover="window.hacked = 1" x="',
+    "how do I reset NUL \x00 and half \ud800 pairs",
+    "كيف أعيد تعيين كلمة المرور؟ \u202eabc",
+    "$title ${style} $$ {braces} %s",
+)
+"""Texts that try to leave their place. Those that parquet can hold are also in the predictions."""
+
+Write = Callable[..., Path]
+
+
+def report_figures() -> dict[str, Any]:
+    """``report.json`` of a retrieval run whose tuned model is better."""
+    return {
+        "format": 1,
+        "name": "help-desk",
+        "created": "2026-03-14",
+        "task": "retrieval",
+        "main_metric": "nDCG@10",
+        "metrics": {
+            "RR@10": _figures(0.641, 0.702, 0.048, 0.074, 0.0001),
+            "nDCG@10": _figures(0.689, 0.746, 0.049, 0.065, 0.0001),
+            "AP": _figures(0.602, 0.655, 0.041, 0.064, 0.0002),
+            "R@100": _figures(0.951, 0.953, -0.004, 0.008, 0.41),
+            "P@1": _figures(0.562, 0.551, -0.019, -0.003, 0.013),
+        },
+        "bm25": {"RR@10": 0.598, "nDCG@10": 0.631, "AP": 0.552, "R@100": 0.884},
+        "verdict": "better",
+        "sentence": "Of 100 searches, 7 more find the right text among the first 3 (5 to 9).",
+        "shipped": "tuned",
+        "pool": {"queries": 2500, "documents": 34120, "documents_seen_in_training": 0.034},
+        "general": {
+            "metric": "probe triplets ordered right",
+            **_figures(0.927, 0.913, -0.031, 0.004, 0.11, n=312),
+            "topics": {
+                topic: {"base": base, "tuned": tuned, "n": n}
+                for topic, base, tuned, n in [
+                    ("cooking", 0.95, 0.93, 32),
+                    ("travel", 0.94, 0.94, 30),
+                    ("health", 0.91, 0.88, 32),
+                    ("work", 0.92, 0.95, 31),
+                    ("family", 0.96, 0.95, 31),
+                    ("money", 0.88, 0.84, 30),
+                    ("sports", 0.93, 0.93, 31),
+                    ("weather", 0.97, 0.97, 32),
+                    ("shopping", 0.89, 0.86, 31),
+                    ("technology", 0.92, 0.93, 32),
+                ]
+            },
+        },
+        "slices": {
+            "language": {
+                "en": _figures(0.701, 0.763, 0.051, 0.072, None, n=1980),
+                "de": _figures(0.640, 0.672, -0.004, 0.066, None, n=310),
+                "العربية": _figures(0.587, 0.541, -0.085, -0.008, None, n=210),
+            }
+        },
+        "train": {
+            "steps": 312,
+            "seconds": 231.4,
+            "rows_per_second": 86.2,
+            "tokens_per_second": 11840.0,
+            "peak_memory_bytes": 2_941_001_728,
+            "loss_first": 2.31,
+            "loss_last": 0.84,
+            "batch_size": 64,
+            "precision": "bf16",
+            "threads": 2,
+        },
+        "model": {
+            "name": "sentence-transformers/all-MiniLM-L6-v2",
+            "resolved": "/home/jane/.cache/models/all-MiniLM-L6-v2",
+            "dimensions": 384,
+            "max_length": 256,
+            "similarity": "cosine",
+            "prompts": {"query": "query: ", "document": ""},
+            "parameters": 22_713_216,
+        },
+        "data": {
+            "sources": ["/home/jane/secret-project/tickets.csv"],
+            "fingerprint": "4c1f9e0a77d2b8e3",
+            "kind": "pairs",
+            "roles": {"anchor": "{subject}\\n{body}", "positive": "reply"},
+            "rows": {"train": 19968, "dev": 2488, "test": 2500},
+            "split": "Random, by anchor: rows with the same question stay together.",
+            "notes": ["created_at, agent: kept for slices, never trained on"],
+        },
+        "environment": {
+            "python": "3.11.9",
+            "torch": "2.13.0+cpu",
+            "sentence_transformers": "6.2.0",
+            "transformers": "5.23.0",
+            "processor": "AMD EPYC 7R13",
+            "cores": 2,
+            "memory_bytes": 8_234_123_264,
+            "platform": "Linux-6.1-x86_64",
+        },
+        "command": "sbert-triplet train tickets.csv --set train.epochs=1 --out runs/help-desk",
+    }
+
+
+def _figures(
+    base: float, tuned: float, low: float, high: float, p_value: float | None, n: int = 2500
+) -> dict[str, float | int | None]:
+    difference = round(tuned - base, 6)
+    return {
+        "base": base,
+        "tuned": tuned,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "p_value": p_value,
+        "n": n,
+    }
+
+
+def audit_findings() -> dict[str, Any]:
+    return {
+        "findings": [
+            {
+                "code": "duplicate_rows",
+                "level": "warning",
+                "message": "the same anchor and positive stand in several rows; one of each is kept",
+                "count": 214,
+                "rows": list(range(10, 224)),
+            },
+            {
+                "code": "anchor_equals_positive",
+                "level": "error",
+                "message": "anchor and positive are the same text; set aside: <b>bold</b> & 'Hello there'",
+                "count": 3,
+                "rows": [17, 901, 13004],
+            },
+        ],
+        "lengths": {
+            "anchor": {"mean": 21.4, "median": 18, "p95": 51, "longest": 240, "truncated_share": 0.0},
+            "positive": {"mean": 143.0, "median": 120, "p95": 402, "longest": 2210, "truncated_share": 0.127},
+        },
+    }
+
+
+def log_lines(steps: int = 312) -> list[str]:
+    random = np.random.default_rng(7)
+    lines = [json.dumps({"step": 0, "dev": {"nDCG@10": 0.684, "RR@10": 0.64}})]
+    for step in range(1, steps + 1):
+        entry = {
+            "step": step,
+            "epoch": step / steps,
+            "loss": 0.8 + 1.5 * math.exp(-step / 60) + random.normal(0, 0.06),
+            "learning_rate": 2e-5 * min(step / 30, (steps - step) / (steps - 30) + 1e-3),
+            "grad_norm": 1.0 + random.gamma(2.0, 0.2),
+            "seconds": 0.74,
+            "stats": {
+                "positives_masked": float(random.integers(0, 5)),
+                "active": 0.9 * math.exp(-step / 200),
+            },
+        }
+        lines.append(json.dumps(entry))
+        if step % 50 == 0:
+            gain = 0.06 * (1 - math.exp(-step / 90))
+            lines.append(json.dumps({"step": step, "dev": {"nDCG@10": 0.684 + gain, "RR@10": 0.64 + gain}}))
+    return lines
+
+
+QUERIES = (
+    "password reset mail never arrives",
+    "invoice shows the wrong VAT number",
+    "printer on the second floor prints only half of each page",
+    "app crashes when I open the camera",
+    "how to move my account to another company",
+    "refund for a cancelled yearly plan",
+)
+
+
+def predictions(items: int = 60) -> pa.Table:
+    """Item i of 60: the first half gained more the smaller i is, the last dozen lost."""
+    random = np.random.default_rng(3)
+    base = np.round(random.uniform(0.2, 0.5, items), 3)
+    change = np.concatenate(
+        [np.linspace(0.5, 0.01, items // 2), np.zeros(items - items // 2 - 12), np.full(12, -0.1)]
+    )
+    change[-12:] -= np.linspace(0, 0.09, 12)
+    texts = [QUERIES[i % len(QUERIES)] + f" (case {i})" for i in range(items)]
+    for place, text in enumerate(text for text in HOSTILE if "\ud800" not in text):
+        texts[place] = text
+    tops = [
+        [
+            f"Answer {i}.{rank}: open Settings, choose Security, then follow the steps shown there."
+            for rank in range(5)
+        ]
+        for i in range(items)
+    ]
+    return pa.table(
+        {
+            "item": list(range(items)),
+            "query": texts,
+            "base": base,
+            "tuned": base + change,
+            "base_top": tops,
+            "tuned_top": [top[::-1] for top in tops],
+            "base_top_relevant": [[False, False, False, True, False]] * items,
+            "tuned_top_relevant": [[False, True, False, False, False]] * items,
+        }
+    )
+
+
+RECIPE = """\
+# as resolved
+model: sentence-transformers/all-MiniLM-L6-v2
+data:
+  train: /home/jane/secret-project/tickets.csv
+  columns: {anchor: "{subject}\\n{body}", positive: reply}
+loss: {name: multiple_negatives_ranking, scale: 20}
+train: {epochs: 1, batch_size: 64, learning_rate: 2e-5, seed: 13}
+evaluate: {metrics: [nDCG@10, RR@10, R@100], dev: 0.1, test: 0.1}
+"""
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    return report_figures()
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Write:
+    """Writes a run folder: ``run_folder()`` a full one, ``run_folder(report=…, data=None, …)`` another."""
+
+    def write(
+        report: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = audit_findings(),  # noqa: B008
+        log: list[str] | None = log_lines(),  # noqa: B008
+        items: pa.Table | None = predictions(),  # noqa: B008
+        recipe: str | None = RECIPE,
+    ) -> Path:
+        folder = tmp_path / "run"
+        (folder / "predictions").mkdir(parents=True)
+        (folder / "report.json").write_text(json.dumps(report_figures() if report is None else report))
+        if data is not None:
+            (folder / "data.json").write_text(json.dumps(data))
+        if log is not None:
+            (folder / "log.jsonl").write_text("\n".join(log) + "\n")
+        if recipe is not None:
+            (folder / "recipe.yaml").write_text(recipe)
+        if items is not None:
+            pq.write_table(items, folder / "predictions" / "items.parquet")
+        return folder
+
+    return write

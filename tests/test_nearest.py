@@ -1,0 +1,220 @@
+"""Exact top-k against brute force: every similarity, ties, and budgets down to one byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+
+from sbert_triplet.errors import InputError
+from sbert_triplet.nearest import SIMILARITIES, highest, row_similarities, top_k
+
+
+def brute_force(queries: np.ndarray, documents: np.ndarray, similarity: str) -> np.ndarray:
+    """All similarities (Q, N) in float64, by SciPy where it has them."""
+    queries, documents = queries.astype(np.float64), documents.astype(np.float64)
+    if similarity == "dot":
+        return queries @ documents.T
+    if similarity == "cosine":
+        return 1 - cdist(queries, documents, "cosine")
+    return -cdist(queries, documents, "euclidean" if similarity == "euclidean" else "cityblock")
+
+
+def ordered(scores: np.ndarray, k: int) -> np.ndarray:
+    """Positions (Q, k) by score, then by position."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+def whole_numbers(rows: int, dimensions: int, seed: int) -> np.ndarray:
+    """Small integers: products and distances are exact in float32, so ties are true ties."""
+    return np.random.default_rng(seed).integers(-2, 3, size=(rows, dimensions)).astype(np.float32)
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("k", [1, 7, 60])
+def test_equals_brute_force(similarity: str, k: int) -> None:
+    rng = np.random.default_rng(0)
+    queries = rng.normal(size=(33, 24)).astype(np.float32)
+    documents = rng.normal(size=(211, 24)).astype(np.float32)
+    expected = brute_force(queries, documents, similarity)
+    positions, scores = top_k(queries, documents, k, similarity=similarity)
+    assert positions.dtype == np.int64
+    assert scores.dtype == np.float32
+    assert (positions == ordered(expected, k)).all()
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, positions, axis=1), rtol=5e-7, atol=5e-7)
+
+
+@pytest.mark.parametrize("similarity", ["dot", "euclidean", "manhattan"])
+@pytest.mark.parametrize("budget", [1, 100, 700, 3_000, 20_000, 1 << 30])
+def test_any_budget_gives_the_same_ties_and_scores(similarity: str, budget: int) -> None:
+    queries, documents = whole_numbers(13, 3, 1), whole_numbers(57, 3, 2)
+    expected = brute_force(queries, documents, similarity)
+    assert len(np.unique(expected)) < expected.size / 10
+    for k in (1, 5, 56, 57):
+        positions, scores = top_k(queries, documents, k, similarity=similarity, memory_bytes=budget)
+        assert (positions == ordered(expected, k)).all()
+        wanted = np.take_along_axis(expected, positions, axis=1).astype(np.float32)
+        np.testing.assert_allclose(scores, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("budget", [1, 5_000, 1 << 30])
+def test_equal_documents_under_cosine_are_ordered_by_position(budget: int) -> None:
+    document = np.array([[0.6, 0.8]], dtype=np.float32)
+    documents = np.concatenate([np.tile(document, (40, 1)), np.eye(2, dtype=np.float32)])
+    positions, scores = top_k(document * 3, documents, 12, similarity="cosine", memory_bytes=budget)
+    assert positions.tolist() == [list(range(12))]
+    np.testing.assert_allclose(scores, 1.0, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 6),
+    st.integers(1, 30),
+    st.integers(1, 40),
+    st.integers(1, 4_000),
+    st.integers(0, 2**32 - 1),
+)
+def test_tiles_of_any_size_agree_with_brute_force(q: int, n: int, k: int, budget: int, seed: int) -> None:
+    queries, documents = whole_numbers(q, 2, seed), whole_numbers(n, 2, seed + 1)
+    positions, _ = top_k(queries, documents, k, similarity="dot", memory_bytes=budget)
+    assert positions.shape == (q, min(k, n))
+    assert (positions == ordered(brute_force(queries, documents, "dot"), k)).all()
+
+
+def test_more_neighbours_than_documents_gives_every_document() -> None:
+    positions, scores = top_k(np.ones((2, 3)), np.eye(3), 10)
+    assert positions.tolist() == [[0, 1, 2]] * 2
+    assert scores.shape == (2, 3)
+
+
+@pytest.mark.parametrize(("q", "n", "k", "shape"), [(0, 4, 2, (0, 2)), (3, 0, 2, (3, 0)), (3, 4, 0, (3, 0))])
+def test_nothing_to_find(q: int, n: int, k: int, shape: tuple[int, int]) -> None:
+    positions, scores = top_k(np.ones((q, 2)), np.ones((n, 2)), k)
+    assert positions.shape == scores.shape == shape
+
+
+def test_memory_maps_and_half_precision_are_read_as_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    documents = rng.normal(size=(50, 8)).astype(np.float16)
+    documents.tofile(tmp_path / "documents.bin")
+    mapped = np.memmap(tmp_path / "documents.bin", dtype=np.float16, mode="r", shape=(50, 8))
+    queries = rng.normal(size=(4, 8)).astype(np.float32)
+    found, _ = top_k(queries, mapped, 5, memory_bytes=2_000)
+    expected, _ = top_k(queries, documents.astype(np.float32), 5)
+    assert (found == expected).all()
+
+
+def test_a_zero_vector_is_similar_to_nothing_under_cosine() -> None:
+    _, scores = top_k(np.zeros((1, 2)), np.eye(2), 2, similarity="cosine")
+    assert scores.tolist() == [[0.0, 0.0]]
+
+
+def test_euclidean_keeps_near_duplicates_apart() -> None:
+    """On unit vectors at distances of 1e-4 the Gram identity in float32 gives 0 for all of them."""
+    rng = np.random.default_rng(7)
+    query = rng.normal(size=(1, 384))
+    query /= np.linalg.norm(query)
+    steps = np.array([3e-4, 1e-4, 2e-4, 4e-4, 0.0])
+    directions = rng.normal(size=(5, 384))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    documents = (query + steps[:, None] * directions).astype(np.float32)
+    positions, scores = top_k(query.astype(np.float32), documents, 5, similarity="euclidean")
+    assert positions.tolist() == [[4, 1, 2, 0, 3]]
+    np.testing.assert_allclose(-scores[0], np.sort(steps), atol=2e-7)
+
+
+def test_precision_chosen_for_training_does_not_reach_the_search() -> None:
+    exact = {"cosine": 1, "dot": 64 / 3, "euclidean": -np.sqrt(64 * 4 / 9), "manhattan": -64 * 2 / 3}
+    seen: list[str] = []
+
+    class Recorder(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            if function is torch.matmul:
+                seen.append(torch.get_float32_matmul_precision())
+            return function(*args, **(kwargs or {}))
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with Recorder(), torch.autocast("cpu", dtype=torch.bfloat16):
+            found = {
+                name: top_k(np.ones((2, 64)), np.ones((3, 64)) / 3, 3, similarity=name) for name in exact
+            }
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert set(seen) == {"highest"}
+    for name, value in exact.items():
+        np.testing.assert_allclose(found[name][1], value, rtol=1e-6, err_msg=name)
+
+
+def test_no_tensor_takes_more_than_a_fifth_of_the_budget() -> None:
+    """All scores together would be 6 MB here, all documents 320 kB."""
+    seen: list[int] = []
+
+    class Recorder(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                seen.append(result.numel() * result.element_size())
+            return result
+
+    rng = np.random.default_rng(9)
+    queries, documents = rng.normal(size=(300, 16)), rng.normal(size=(5_000, 16))
+    for similarity in SIMILARITIES:
+        seen.clear()
+        with Recorder():
+            top_k(queries, documents, 3, similarity=similarity, memory_bytes=100_000)
+        assert 1_000 < max(seen) <= 20_000
+
+
+@pytest.mark.parametrize("where", ["queries", "documents"])
+def test_values_that_are_not_finite_are_refused_by_row(where: str) -> None:
+    arrays = {"queries": np.ones((3, 2)), "documents": np.ones((9, 2))}
+    arrays[where][2, 1] = np.nan
+    with pytest.raises(InputError, match=f"row 2 of the {where}"):
+        top_k(arrays["queries"], arrays["documents"], 1, memory_bytes=40)
+
+
+def test_arguments_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"unknown similarity 'cos'.*cosine, dot"):
+        top_k(np.ones((1, 2)), np.ones((1, 2)), 1, similarity="cos")
+    with pytest.raises(ValueError, match="2 and of 3 dimensions"):
+        top_k(np.ones((1, 2)), np.ones((1, 3)), 1)
+    with pytest.raises(ValueError, match="table"):
+        top_k(np.ones(2), np.ones((1, 2)), 1)
+    with pytest.raises(ValueError, match="k is -1"):
+        top_k(np.ones((1, 2)), np.ones((1, 2)), -1)
+    with pytest.raises(ValueError, match="memory_bytes is 0"):
+        top_k(np.ones((1, 2)), np.ones((1, 2)), 1, memory_bytes=0)
+
+
+def test_highest_breaks_ties_at_and_above_the_cut() -> None:
+    scores = torch.tensor([[1.0, 5, 5, 5, 0], [2, 2, 2, 2, 2], [4, 3, 2, 1, 0]])
+    values, positions = highest(scores, 2)
+    assert positions.tolist() == [[1, 2], [0, 1], [0, 1]]
+    assert values.tolist() == [[5, 5], [2, 2], [4, 3]]
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_row_similarities_equal_brute_force(similarity: str) -> None:
+    rng = np.random.default_rng(3)
+    left, right = rng.normal(size=(20, 6)), rng.normal(size=(30, 6))
+    rows, others = rng.integers(0, 20, size=50), rng.integers(0, 30, size=50)
+    found = row_similarities(left, right, left_rows=rows, right_rows=others, similarity=similarity)
+    np.testing.assert_allclose(found, brute_force(left, right, similarity)[rows, others], atol=1e-12)
+    paired = row_similarities(left, right[:20], similarity=similarity)
+    np.testing.assert_allclose(paired, np.diag(brute_force(left, right[:20], similarity)), atol=1e-12)
+
+
+def test_row_similarities_guard_zero_vectors_and_refuse_what_is_not_finite() -> None:
+    assert row_similarities(np.zeros((1, 2)), np.ones((1, 2))).tolist() == [0.0]
+    with pytest.raises(InputError, match="pair 1 is not finite: row 1 on the left"):
+        row_similarities(np.array([[1.0, 1], [np.nan, 1]]), np.ones((2, 2)))
+    with pytest.raises(ValueError, match="2 left rows and 1 right rows"):
+        row_similarities(np.ones((2, 2)), np.ones((1, 2)))
