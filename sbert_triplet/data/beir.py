@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from sbert_triplet.data.discovery import canonical_split, stem_of, suffix_of
 from sbert_triplet.data.files import load_files
 from sbert_triplet.data.fingerprint import combined, fingerprint
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 _ID_NAMES = ("_id", "id")
@@ -58,7 +59,7 @@ def load_retrieval_folder(
     if split is not None:
         files = {name: path for name, path in files.items() if name == canonical_split(split)}
         if not files:
-            found = ", ".join(sorted(_judgement_files(folder)))
+            found = listed(sorted(_judgement_files(folder)))
             raise DataError(f"{folder}: there are no judgements for the split {split!r}; found {found}.")
     queries = _texts(_only(folder, "queries"), ("_id", "text"), notes, cache_dir)
     corpus = _texts(_only(folder, "corpus"), ("_id", "title", "text"), notes, cache_dir)
@@ -138,7 +139,7 @@ def _texts(path: Path, wanted: tuple[str, ...], notes: list[str], cache_dir: Pat
             else:
                 columns[name] = table[name]
     if left_out:
-        notes.append(f"{path.name}: nested columns not used: {', '.join(left_out)}")
+        notes.append(f"{path.name}: nested columns not used: {listed(left_out)}")
     return pa.table(columns)
 
 
@@ -150,7 +151,7 @@ def _find(path: Path, table: pa.Table, names: Sequence[str]) -> str:
     for name in names:
         if name in table.column_names:
             return name
-    raise DataError(f"{path}: needs a column {names[0]!r}; it has {', '.join(table.column_names)}.")
+    raise DataError(f"{path}: needs a column {names[0]!r}; it has {listed(table.column_names)}.")
 
 
 def _ids(path: Path, table: pa.Table, name: str) -> pa.ChunkedArray:

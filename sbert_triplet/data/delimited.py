@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from sbert_triplet.data.cache import common_schema
 from sbert_triplet.data.discovery import suffix_of
 from sbert_triplet.data.text_files import open_text
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 _BATCH_ROWS = 10_000
@@ -196,7 +197,7 @@ def _tables(path: Path, records: Iterator[tuple[int, list[str]]], dialect: Diale
             yield _text_table(names, rows)
             rows, characters = [], 0
     if number == 0:
-        raise DataError(f"{path}: has a header ({', '.join(names)}) and no rows.")
+        raise DataError(f"{path}: has a header ({listed(names)}) and no rows.")
     if rows:
         yield _text_table(names, rows)
 
@@ -212,7 +213,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DataError(
-            f"{path}: line 1 names the column {', '.join(map(repr, repeated))} more than once. "
+            f"{path}: line 1 names the column {listed(map(repr, repeated))} more than once. "
             "Give every column a name of its own; the first line must hold the names."
         )
     return names
@@ -225,5 +226,5 @@ def _ragged(path: Path, number: int, line: int, cells: list[str], names: list[st
         advice = f"Add the missing cells; an empty cell still needs its {mark}."
     return (
         f"{path}: row {number} (line {line}) has {len(cells)} cells, the header has {len(names)} "
-        f"({', '.join(names)}). {advice}"
+        f"({listed(names)}). {advice}"
     )

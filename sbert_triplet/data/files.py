@@ -18,6 +18,7 @@ from sbert_triplet.data.discovery import FORMATS, UNDERSTOOD, suffix_of
 from sbert_triplet.data.json_files import json_tables
 from sbert_triplet.data.rows import RowTables
 from sbert_triplet.data.text_files import reading
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 _READER_VERSION = 1
@@ -44,7 +45,7 @@ def load_files(
             f"{unreadable[0]}: cannot tell what it holds by its name; understood are {UNDERSTOOD}."
         )
     if len(kinds) > 1:
-        names = ", ".join(path.name for path in paths[:5])
+        names = listed(path.name for path in paths)
         raise DataError(
             f"files of different formats ({', '.join(kinds)}): {names}; name those of one format."
         )
@@ -92,14 +93,14 @@ def _read(paths: list[Path], kind: str, target: Path, numbers: bool) -> tuple[da
         try:
             return delimited.schema(schemas) if kind == "csv" else common_schema(schemas)
         except pa.ArrowException as error:
-            names = ", ".join(str(path) for path in paths[:3])
+            names = listed(path.name for path in paths)
             raise DataError(f"{names}: a column changes its type between rows or files ({error}).") from error
 
     return arrow_dataset(target, tables(), settle), delimited.notes
 
 
 def _different_columns(first: tuple[Path, list[str]], second: tuple[Path, list[str]]) -> str:
-    sides = [f"{path.name} has {', '.join(names)}" for path, names in (first, second)]
+    sides = [f"{path.name} has {listed(names)}" for path, names in (first, second)]
     return (
         f"{first[0].parent}: the files hold different columns: {'; '.join(sides)}. Name those of one table."
     )
@@ -111,9 +112,9 @@ def _parquet_tables(path: Path) -> Iterator[pa.Table]:
             names = file.schema_arrow.names
             repeated = sorted({name for name in names if names.count(name) > 1})
             if repeated:
-                raise DataError(f"{path}: has more than one column named {', '.join(map(repr, repeated))}.")
+                raise DataError(f"{path}: has more than one column named {listed(map(repr, repeated))}.")
             if file.metadata.num_rows == 0:
-                raise DataError(f"{path}: has columns ({', '.join(names)}) and no rows.")
+                raise DataError(f"{path}: has columns ({listed(names)}) and no rows.")
             start = 1
             for batch in file.iter_batches(_BATCH_ROWS):
                 yield _valid(path, start, plain(pa.Table.from_batches([batch])))

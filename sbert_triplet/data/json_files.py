@@ -14,6 +14,7 @@ import pyarrow as pa
 from sbert_triplet.data.discovery import suffix_of
 from sbert_triplet.data.rows import Row, RowTables
 from sbert_triplet.data.text_files import open_text
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 _CHUNK = 1 << 20
@@ -190,7 +191,7 @@ def _object(document: _Document) -> Iterator[Row]:
     if rows_seen:
         return
     if document.peek() != "{":
-        keys = ", ".join(map(repr, first)) or "none"
+        keys = listed(map(repr, first)) or "none"
         raise DataError(f"{document.path}: holds a single object (keys: {keys}). {_FORMS}.")
     yield line, first
     while document.peek() == "{":

@@ -10,6 +10,7 @@ import pyarrow as pa
 from sbert_triplet.data.cache import common_schema, fit
 from sbert_triplet.data.discovery import canonical_split
 from sbert_triplet.data.rows import RowTables
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 IN_MEMORY = "rows given in Python"
@@ -42,4 +43,4 @@ def pick_split(splits: datasets.DatasetDict, split: str | None, name: str = IN_M
         return splits[alike[0]]
     if split is None and len(names) == 1:
         return splits[names[0]]
-    raise DataError(f"{name}: there is no split {split or 'train'!r}; name one of {', '.join(names)}.")
+    raise DataError(f"{name}: there is no split {split or 'train'!r}; name one of {listed(names)}.")

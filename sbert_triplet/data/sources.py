@@ -24,6 +24,7 @@ from sbert_triplet.data.files import load_files
 from sbert_triplet.data.fingerprint import fingerprint
 from sbert_triplet.data.hub import HubId, load_hub, parse_hub_id
 from sbert_triplet.data.memory import IN_MEMORY, dataset_of_rows, pick_split
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 __all__ = ["RetrievalFolder", "Source", "SourceSpec", "Table", "discover_splits", "load_source", "take_rows"]
@@ -161,7 +162,7 @@ def _load_named(
         return _load_glob(text, folder, spec.split, cache_dir)
     if "://" in text:
         raise DataError(f"{text}: a web address is not loaded; download the file and name that.")
-    raise missing(_candidates(text, folder)[-1])
+    raise _missing(text, folder)
 
 
 def _candidates(text: str, folder: Path | None) -> list[Path]:
@@ -172,8 +173,13 @@ def _candidates(text: str, folder: Path | None) -> list[Path]:
 def _existing(text: str, folder: Path | None) -> Path | None:
     try:
         return next((path for path in _candidates(text, folder) if path.exists()), None)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{text[:200]!r} is no path that this system knows.") from error
+
+
+def _missing(text: str, folder: Path | None) -> DataError:
+    problems = [missing(path) for path in _candidates(text, folder)]
+    return next((problem for problem in problems if "did you mean" in str(problem)), problems[0])
 
 
 def _hub_id(spec: SourceSpec, folder: Path | None) -> HubId | None:
@@ -205,15 +211,13 @@ def _load_path(path: Path, split: str | None, cache_dir: Path | None) -> Table |
 def _files_of_split(path: Path, split: str) -> list[Path]:
     splits = discover_splits(path)
     if canonical_split(split) not in splits:
-        raise DataError(f"{path}: there is no split {split!r} here; found {', '.join(splits)}.")
+        raise DataError(f"{path}: there is no split {split!r} here; found {listed(splits)}.")
     return splits[canonical_split(split)]
 
 
 def _folder_notes(path: Path, splits: dict[str, list[Path]], files: list[Path]) -> tuple[str, ...]:
     used = next(name for name, found in splits.items() if found == files)
-    unused = [
-        f"{name} ({', '.join(file.name for file in found)})" for name, found in splits.items() if name != used
-    ]
+    unused = [f"{name} ({_names(found)})" for name, found in splits.items() if name != used]
     notes = [f"split {used}: {_names(files)}"]
     if unused:
         notes.append(f"beside it: {'; '.join(unused)}")
@@ -225,7 +229,7 @@ def _folder_notes(path: Path, splits: dict[str, list[Path]], files: list[Path]) 
 
 
 def _names(files: list[Path]) -> str:
-    return ", ".join(file.name for file in files)
+    return listed(file.name for file in files)
 
 
 def _load_glob(pattern: str, folder: Path | None, split: str | None, cache_dir: Path | None) -> Table:

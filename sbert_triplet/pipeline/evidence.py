@@ -26,6 +26,8 @@ from sbert_triplet.recipe.model import Recipe
 
 Progress = Callable[[str, int, int], None]
 FEWEST_OF_A_SLICE = 5
+TOKENS_IN_FP32 = 500_000
+"""Up to so many tokens are always embedded in fp32 unless the recipe says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,31 @@ class Evidence:
     """Measures the encoder with the weights of the moment."""
 
     def __init__(
-        self, recipe: Recipe, data: Gathered, held_out: HeldOut, encoder: Encoder, progress: Progress | None
+        self,
+        recipe: Recipe,
+        data: Gathered,
+        held_out: HeldOut,
+        encoder: Encoder,
+        *,
+        training_precision: str = "fp32",
+        progress: Progress | None = None,
     ) -> None:
         self.recipe, self.data, self.held_out, self.encoder = recipe, data, held_out, encoder
         self.metric = held_out.main.name
         self._progress = progress
         self._tokens = encoder.tokens(data)
         self._dev: HeldOut | None = None
+        self.precision = self._choose(training_precision)
+
+    def _choose(self, training_precision: str) -> str:
+        wanted = self.recipe.evaluate.precision
+        if wanted != "auto" or training_precision == "fp32":
+            return "fp32" if wanted == "auto" else wanted
+        total = 0
+        for side, ids in self.held_out.wanted:
+            self._tokens.add(side, ids)
+            total += int(self._tokens.lengths(self._tokens.form(side), np.unique(ids)).sum())
+        return training_precision if total > TOKENS_IN_FP32 else "fp32"
 
     def size(self) -> str:
         """What is measured, in words."""
@@ -102,6 +122,7 @@ class Evidence:
         return Embedder(
             self.encoder.model,
             self._tokens,
+            precision=self.precision,
             budget=self.recipe.train.group_tokens,
             progress=(lambda done, total: tell("encoding", done, total)) if tell else None,
         )

@@ -92,8 +92,15 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
         home.write_text("recipe.yaml", resolved_yaml(ready.recipe, ready.plan.decisions))
         home.write_json("data.json", data_record(ready))
         held_out = measured_on(ready.data, choose_metrics(ready.recipe, ready.data))
-        evidence = Evidence(ready.recipe, ready.data, held_out, ready.encoder, options.progress)
-        options.say(f"Measuring the base model on {evidence.size()}")
+        evidence = Evidence(
+            ready.recipe,
+            ready.data,
+            held_out,
+            ready.encoder,
+            training_precision=ready.plan.settings.precision,
+            progress=options.progress,
+        )
+        options.say(f"Measuring the base model on {evidence.size()}, in {evidence.precision}")
         before = evidence.measure()
         options.say(f"Training: {ready.plan.sentence()}")
         trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
@@ -101,7 +108,7 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
         after = evidence.measure()
         found = gather_evidence(evidence, before, after, home.path / "predictions")
         shipped = save_models(home.path, ready, trained, found)
-    report = report_of(ready, trained, found, shipped, out, options.command)
+    report = report_of(ready, trained, found, shipped, out, options.command, evidence.precision)
     home.write_json("report.json", report)
     write_report(home.path)
     _conclude(options.say, report, out)

@@ -70,7 +70,13 @@ def save(model: SentenceTransformer, folder: Path, sample: list[str]) -> None:
 
 
 def report_of(
-    ready: Prepared, trained: Trained, found: Found, shipped: str, out: Path, command: str | None
+    ready: Prepared,
+    trained: Trained,
+    found: Found,
+    shipped: str,
+    out: Path,
+    command: str | None,
+    precision: str,
 ) -> dict[str, Any]:
     """``report.json``; the cards of both models are written by the way."""
     data, model = ready.data, ready.encoder.model
@@ -109,6 +115,7 @@ def report_of(
             "split": data.method,
             "notes": list(data.notes),
         },
+        "evaluation": {"precision": precision},
         "environment": environment(),
         "command": command or f"sbert-triplet train {out / 'recipe.yaml'}",
     }

@@ -8,7 +8,7 @@ written ``auto``.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -77,6 +77,10 @@ class EvaluateRecipe(Section):
     test: ShareOrRows = Field(default=0.1, description="Held out for test: a share, or a number of rows")
     slices: Names = Field(default=(), description="Columns to show results by", examples=["language"])
     bm25: Flag = Field(default=True, description="BM25 as a third row beside base and tuned (retrieval)")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="Of the embeddings; auto: fp32, or as in training where there are over 500,000 tokens",
+    )
     general: Flag = Field(
         default=True, description="Check besides what the model unlearned of everyday topics"
     )

@@ -125,6 +125,7 @@ class TestWhatItIs:
             ("https://example.org/rows.csv", "download the file"),
             ("docstrings:json?cap=3", "not understood"),
             ("no\0path", "no"),
+            ("~nobody-of-this-name/rows.csv", "no path"),
             ("x" * 5000, "no path"),
         ],
     )
@@ -137,6 +138,12 @@ class TestMissing:
         write_jsonl(here / "tickets.jsonl", ROWS)
         assert refused("tikets.jsonl").endswith("did you mean tickets.jsonl?")
         assert refused("tickets.csv").endswith("did you mean tickets.jsonl?")
+
+    def test_names_the_nearest_beside_the_recipe(self, here: Path, tmp_path: Path) -> None:
+        write_jsonl(tmp_path / "recipes" / "tickets.jsonl", ROWS)
+        said = refused("tikets.jsonl", folder=tmp_path / "recipes")
+        assert said.endswith("did you mean tickets.jsonl?")
+        assert refused("x.csv", folder=tmp_path / "recipes").startswith("no file or folder x.csv;")
 
     def test_names_what_is_there(self, here: Path) -> None:
         write_jsonl(here / "tickets.jsonl", ROWS)

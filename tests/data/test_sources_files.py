@@ -159,6 +159,8 @@ class TestDelimited:
             ("", "is empty"),
             (" \n\n", "is empty"),
             ("a,b\n", "has a header (a, b) and no rows"),
+            ('"a\nb",c\n', "has a header ('a\\nb', c) and no rows"),
+            (",".join(f"c{k}" for k in range(30)), "c19, and 10 more) and no rows"),
             ("a,b\n1,2\nx,y,z\n", "row 2 (line 3) has 3 cells, the header has 2 (a, b)"),
             ('a,b\n"1\n2",3\nx\n', "row 2 (line 4) has 1 cells"),
             ("a,b,a\n1,2,3\n", "'a' more than once"),

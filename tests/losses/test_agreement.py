@@ -13,7 +13,7 @@ from pytorch_metric_learning import distances as pml_distances
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import miners as pml_miners
 from pytorch_metric_learning import reducers as pml_reducers
-from sentence_transformers import losses as st_losses
+from sentence_transformers.sentence_transformer import losses as st_losses
 from sentence_transformers.sentence_transformer.losses.batch_hard_triplet import (
     BatchHardTripletLossDistanceFunction,
 )
