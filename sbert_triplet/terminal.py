@@ -82,7 +82,7 @@ class Terminal:
 @contextmanager
 def guarded(debug: bool) -> Iterator[None]:
     """Run a verb: quiet libraries, one clear line for an error, and the exit code of its kind."""
-    _quiet()
+    quiet()
     signal.signal(signal.SIGTERM, _terminated)
     try:
         yield
@@ -129,7 +129,7 @@ def _terminated(*_: object) -> NoReturn:
     raise SystemExit(143)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep bars and chatter of the libraries below out of what a person reads."""
     import datasets
     from transformers.utils import logging

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.evaluation.metrics import Metric, default_metrics, parse_metric
@@ -15,6 +12,7 @@ from sbert_triplet.recipe.model import Recipe
 
 CLASS_TEXTS = 4
 """K of P x K batches."""
+SMALL_ENCODER = 50_000_000
 
 
 def choose_loss(recipe: Recipe, kind: Kind) -> LossRecipe:
@@ -59,18 +57,8 @@ def choose_epochs(recipe: Recipe, rows: int) -> float:
     return 1.0 if rows >= 10_000 else 2.0 if rows >= 3_000 else 3.0
 
 
-def choose_learning_rate(recipe: Recipe) -> float:
-    """The recipe's, or 2e-5."""
-    return recipe.train.learning_rate if recipe.train.learning_rate is not None else 2e-5
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the run is trained on."""
-
-    device: torch.device
-    threads: int
-
-    @classmethod
-    def here(cls, device: torch.device) -> Machine:
-        return cls(device, torch.get_num_threads())
+def choose_learning_rate(recipe: Recipe, parameters: int) -> float:
+    """The recipe's, or 5e-5 for encoders of fewer than 50 million parameters and 2e-5 for larger ones."""
+    if recipe.train.learning_rate is not None:
+        return recipe.train.learning_rate
+    return 5e-5 if parameters < SMALL_ENCODER else 2e-5

@@ -111,7 +111,8 @@ def plan_training(
         raise ValueError("the training rows make no batch: too few texts a class")
     precision, per_step = _measured(recipe, objective, collator, first, decided)
     steps = _steps(recipe, len(rows), len(batches), per_step)
-    settings = _settings(recipe, steps, batch_size, precision)
+    parameters = sum(p.numel() for p in encoder.model.parameters())
+    settings = _settings(recipe, steps, batch_size, precision, parameters)
     resolved = _resolved(recipe, loss_recipe, settings, rows)
     decisions = {
         "device": str(encoder.model.device.type),
@@ -228,12 +229,12 @@ def _steps(recipe: Recipe, rows: int, per_epoch: int, per_step: float) -> int:
     return min(limits)
 
 
-def _settings(recipe: Recipe, steps: int, batch_size: int, precision: str) -> TrainSettings:
+def _settings(recipe: Recipe, steps: int, batch_size: int, precision: str, parameters: int) -> TrainSettings:
     train = recipe.train
     return TrainSettings(
         steps=steps,
         batch_size=batch_size,
-        learning_rate=choose_learning_rate(recipe),
+        learning_rate=choose_learning_rate(recipe, parameters),
         schedule=train.schedule,
         warmup=float(train.warmup),
         weight_decay=train.weight_decay,

@@ -1,0 +1,45 @@
+"""How every measurement is written down: command, commit, machine, figures; no local paths."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from sbert_triplet.pipeline.environment import environment
+from sbert_triplet.pipeline.folder import finite
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "eval" / "results"
+
+
+def commit() -> str:
+    """The commit that was measured, marked where files differ from it."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return found.stdout.strip() or "unknown"
+
+
+def command() -> str:
+    """The command line, with folders outside the repository shortened to their last name."""
+    words = []
+    for word in sys.argv:
+        path = Path(word)
+        words.append(path.name if path.is_absolute() or ".." in path.parts else word)
+    return shlex.join(["python", *words])
+
+
+def write(name: str, figures: Any) -> Path:
+    """Write ``eval/results/NAME.json``."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    file = RESULTS / f"{name}.json"
+    record = {"command": command(), "commit": commit(), "machine": environment(), "results": figures}
+    file.write_text(json.dumps(finite(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return file
