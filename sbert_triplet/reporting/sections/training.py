@@ -32,8 +32,9 @@ def draw(run: RunRecord) -> Section | None:
         *((_STEP_TITLES[name], steps[name]) for name in ("learning_rate", "grad_norm") if name in steps),
         *((name.replace("_", " ").capitalize(), found) for name, found in run.log.stats.items()),
     ]
-    panels = [_panel(place, title, found) for place, (title, found) in enumerate(series) if len(found) > 1]
-    single = [f"{title}: {_course(found)}." for title, found in series if len(found) == 1]
+    drawn = [(title, found) for title, found in series if _moves(found)]
+    panels = [_panel(place, title, found) for place, (title, found) in enumerate(drawn)]
+    single = [f"{title}: {_course(found)}." for title, found in series if len(found) and not _moves(found)]
     notes = _notes(run, series)
     averaged = any(len(found) > BINS for _, found in series)
     legend = "Line: mean of neighbouring steps; band: their lowest and highest value." if averaged else None
@@ -42,6 +43,11 @@ def draw(run: RunRecord) -> Section | None:
     lines = [f"{title}: {_course(found)}." for title, found in series if len(found)]
     listed = "\n".join(f"- {markdown_escape(line)}" for line in [*lines, *notes])
     return Section("training", "Training", html, listed)
+
+
+def _moves(series: Series) -> bool:
+    """Whether there is a curve to draw: several values that are not all the same."""
+    return len(series) > 1 and series.values.min() < series.values.max()
 
 
 def _panel(place: int, title: str, series: Series) -> Html:
@@ -67,6 +73,8 @@ def _curve(series: Series) -> Callable[[Axes], None]:
 def _course(series: Series) -> str:
     first, last = series.values[0], series.values[-1]
     text = f"{numbers.compact(first)} at step {series.steps[0]:.0f}"
+    if len(series) > 1 and not _moves(series):
+        return f"{numbers.compact(first)} at every step"
     if len(series) > 1:
         text += f", {numbers.compact(last)} at step {series.steps[-1]:.0f}"
         lowest, highest = numbers.compact(series.values.min()), numbers.compact(series.values.max())
