@@ -27,7 +27,9 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the recipe, as train.epochs=2."),
 ]
 Anchor = Annotated[str | None, typer.Option(help="Column (or template) of queries or first texts.")]
-Positive = Annotated[str | None, typer.Option(help="Column of texts that belong to the anchor.")]
+Positive = Annotated[
+    list[str] | None, typer.Option(help="Column of texts that belong to the anchor; may be repeated.")
+]
 Negative = Annotated[list[str] | None, typer.Option(help="Column of texts that do not; may be repeated.")]
 Label = Annotated[str | None, typer.Option(help="Column of classes, or of NLI labels.")]
 Score = Annotated[str | None, typer.Option(help="Column of scores of pairs.")]
@@ -39,7 +41,7 @@ Smoke = Annotated[bool, typer.Option("--smoke", help="A tiny random encoder and 
 
 def roles_given(
     anchor: str | None,
-    positive: str | None,
+    positive: list[str] | None,
     negative: list[str] | None,
     label: str | None,
     score: str | None,
@@ -48,7 +50,7 @@ def roles_given(
     """The roles that were named on the command line."""
     named = {
         "anchor": anchor,
-        "positive": positive,
+        "positive": positive or None,
         "negative": negative or None,
         "label": label,
         "score": score,
@@ -91,11 +93,12 @@ def train(
             source,
             roles_given(anchor, positive, negative, label, score, weight),
             set_ or (),
-            model,
-            max_steps,
+            model=model,
+            max_steps=max_steps,
+            name=name,
         )
         terminal.say(request.sentence)
-        home = out or Path("runs") / (name or request.name)
+        home = out or Path("runs") / request.name
         options = Options(
             overwrite=overwrite,
             smoke=smoke,
@@ -126,23 +129,19 @@ def check(
 ) -> None:
     """Look at the data: roles, splits, duplicates, conflicts, leaks, lengths, expected time."""
     with guarded(debug):
-        from sbert_triplet.pipeline.folder import RunFolder
-        from sbert_triplet.pipeline.job import Options, check, data_record, refuse_errors
+        from sbert_triplet.pipeline.job import Options, check
         from sbert_triplet.pipeline.request import read_request
 
         terminal = Terminal()
         request = read_request(
-            source, roles_given(anchor, positive, negative, label, score, weight), set_ or (), model, None
+            source, roles_given(anchor, positive, negative, label, score, weight), set_ or (), model=model
         )
         terminal.say(request.sentence)
         options = Options(
             smoke=smoke, say=terminal.say, progress=terminal.progress, decisions=request.decisions
         )
-        ready = check(request.recipe, folder=request.folder, options=options)
-        home = RunFolder(out or Path("runs") / f"{request.name}-check")
-        home.write_json("data.json", data_record(ready))
-        terminal.say(f"Written: {home.path / 'data.json'}")
-        refuse_errors(ready.audit)
+        home = out or Path("runs") / f"{request.name}-check"
+        check(request.recipe, home, folder=request.folder, options=options)
 
 
 @app.command()
@@ -174,7 +173,7 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], debug: Debug = False
 ) -> None:
     """Draw report.html and report.md again from a run folder."""
-    with guarded(debug):
+    with guarded(debug, libraries=False):
         from sbert_triplet.reporting.report import write_report
 
         files = write_report(run)
@@ -188,13 +187,14 @@ def recipe(
     debug: Debug = False,
 ) -> None:
     """List the recipes that come with the package, print one, or print the schema."""
-    with guarded(debug):
-        import json
-
-        from sbert_triplet.pipeline.request import packaged_recipe, packaged_recipes
-        from sbert_triplet.recipe.schema import recipe_schema
+    with guarded(debug, libraries=False):
+        from sbert_triplet.pipeline.shipped import packaged_recipe, packaged_recipes
 
         if schema:
+            import json
+
+            from sbert_triplet.recipe.schema import recipe_schema
+
             typer.echo(json.dumps(recipe_schema(), indent=2))
         elif show is not None:
             typer.echo(packaged_recipe(show).read_text(encoding="utf-8"), nl=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
 import signal
 import sys
@@ -11,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
 import typer
@@ -18,7 +18,7 @@ import typer
 from sbert_triplet.errors import SbertTripletError
 
 SECONDS_BETWEEN_LINES = 15.0
-MACHINE_FAILED, WRONG_INPUT, BUG = 3, 2, 1
+WRONG_INPUT, MACHINE_FAILED, BUG = 2, 3, 70
 
 
 class Terminal:
@@ -33,7 +33,7 @@ class Terminal:
     def say(self, line: str) -> None:
         """Print a line, above any bar."""
         self._close()
-        typer.echo(line)
+        typer.echo(spelled_out(line))
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` are done."""
@@ -80,53 +80,26 @@ class Terminal:
 
 
 @contextmanager
-def guarded(debug: bool) -> Iterator[None]:
-    """Run a verb: quiet libraries, one clear line for an error, and the exit code of its kind."""
-    quiet()
-    signal.signal(signal.SIGTERM, _terminated)
+def guarded(debug: bool, *, libraries: bool = True) -> Iterator[None]:
+    """Run a verb: quiet libraries, one clear line for an error, and the exit code of its kind.
+
+    ``libraries``: whether the verb needs those below at all; importing them takes seconds.
+    """
+    before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        yield
-    except SbertTripletError as error:
-        _leave(str(error), error.exit_code, error, debug)
+        with warnings.catch_warnings():
+            if libraries:
+                quiet()
+            warnings.showwarning = _show_warning
+            yield
     except KeyboardInterrupt as error:
         _leave("stopped", 130, error, debug)
-    except MemoryError as error:
-        _leave("memory ran out: lower train.batch_size or train.group_tokens", MACHINE_FAILED, error, debug)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _leave(f"the disk is full ({error.filename or error})", MACHINE_FAILED, error, debug)
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            _leave(f"{error.filename}: no permission to read or write here", WRONG_INPUT, error, debug)
-        _leave(f"{type(error).__name__}: {error}", MACHINE_FAILED, error, debug)
-    except (typer.Exit, typer.Abort):
+    except (BrokenPipeError, typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        if _out_of_memory(error):
-            _leave(
-                "memory ran out: lower train.batch_size or train.group_tokens", MACHINE_FAILED, error, debug
-            )
-        _leave(
-            f"internal error: {type(error).__name__}: {error}\nRun again with --debug; please report it",
-            BUG,
-            error,
-            debug,
-        )
-
-
-def _leave(message: str, code: int, error: BaseException, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exception(error)
-    text = f"error: {message}".encode("utf-8", "backslashreplace").decode("utf-8")
-    typer.echo(text, err=True)
-    raise typer.Exit(code) from None
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-
-
-def _terminated(*_: object) -> NoReturn:
-    raise SystemExit(143)
+        _leave(*_explained(error), error, debug)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def quiet() -> None:
@@ -139,3 +112,49 @@ def quiet() -> None:
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """What to say, and the exit code."""
+    from sbert_triplet.pipeline.failures import machine_error
+
+    if isinstance(error, SbertTripletError):
+        return f"error: {error}", error.exit_code
+    if (machine := machine_error(error)) is not None:
+        return f"error: {machine}", machine.exit_code
+    if isinstance(error, PermissionError):
+        return f"error: {error.filename or error}: no permission to read or write here", WRONG_INPUT
+    if isinstance(error, OSError):
+        return f"error: {type(error).__name__}: {error}", MACHINE_FAILED
+    report = "Run again with --debug and please report what it prints"
+    return f"internal error: {type(error).__name__}: {error}\n{report}", BUG
+
+
+def _leave(message: str, code: int, error: BaseException, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exception(error)
+    typer.echo(spelled_out(message), err=True)
+    raise typer.Exit(code) from None
+
+
+def _terminated(*_: object) -> NoReturn:
+    typer.echo("stopped", err=True)
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
+) -> None:
+    """One line for what this package warns of; what libraries say to programmers is left out."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("warnings", ""):
+        frame = frame.f_back
+    if frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "sbert_triplet":
+        typer.echo(spelled_out(f"warning  {message}"), err=True)
+
+
+def spelled_out(text: str) -> str:
+    """The text with what steers a terminal, or that no file can hold, spelled with backslashes."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)

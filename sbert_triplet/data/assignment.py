@@ -79,13 +79,7 @@ def assign(groups: Groups, shares: Shares) -> tuple[IntArray, list[str]]:
     """
     wanted, total = shares.wanted(), int(groups.sizes.sum())
     if len(groups) <= len(wanted):
-        names = groups.one if len(groups) == 1 else groups.many
-        raise DataError(
-            f"{total:,} {'row holds' if total == 1 else 'rows hold'} only {len(groups)} different {names}, "
-            f"each of which must stay in one split: too few for {1 + len(wanted)} splits. Add rows, "
-            "hold out fewer splits (a share of 0 leaves dev or test empty), or give files of your own "
-            "as data.dev and data.test."
-        )
+        raise DataError(_too_few(groups, total, [PART_NAMES[part] for part, _, _ in wanted]))
     drawn = _by_hash(groups.units, shares)
     parts = drawn if groups.classes is None else _stratify(drawn, groups.classes, shares)
     movable, notes = _movable(groups, shares)
@@ -100,6 +94,20 @@ def assign(groups: Groups, shares: Shares) -> tuple[IntArray, list[str]]:
     for part, _, cap in wanted:
         notes += _trim(parts, part, groups, cap)
     return parts, notes
+
+
+def _too_few(groups: Groups, rows: int, held_out: list[str]) -> str:
+    what = f"{rows:,} rows hold only {len(groups)} different {groups.many}"
+    if rows == 1:
+        what = "There is only 1 row"
+    elif len(groups) == 1:
+        what = f"{rows:,} rows hold only 1 {groups.one} (are they copies of each other?)"
+    splits = " and ".join(["train", *held_out[::-1]])
+    return (
+        f"{what}, and every {groups.one} stays in one split: too few for {splits}. "
+        "Add rows, hold out fewer splits (evaluate.dev or evaluate.test: 0), or give files of your own "
+        "as data.dev and data.test."
+    )
 
 
 def _by_hash(units: FloatArray, shares: Shares) -> IntArray:

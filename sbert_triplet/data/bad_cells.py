@@ -98,11 +98,14 @@ class BadCells:
         }
 
     def lines(self, rows: int = 10) -> list[str]:
-        """One line for each column and reason, with the first rows: "reply: 2 cells blank (rows 4, 17)"."""
+        """One line for each column and reason: "reply: 2 cells blank (rows 4, 17)".
+
+        For people: rows are counted from 1 here, as in every message.
+        """
         lines = []
         for (column, reason), count in self.counts().items():
             here = (self.cell_columns == self.columns.index(column)) & (self.cell_reasons == reason)
-            first = ", ".join(str(row) for row in self.cell_rows[here][:rows])
+            first = ", ".join(str(row + 1) for row in self.cell_rows[here][:rows])
             listing = f"row{'' if count == 1 else 's'} {first}{', ...' if count > rows else ''}"
             lines.append(
                 f"{shown(column)}: {count:,} cell{'' if count == 1 else 's'} {reason.words} ({listing})"

@@ -184,5 +184,6 @@ def _offsets(counts: IntArray) -> IntArray:
 
 def _missing(role: str, row: int, what: str) -> DataError:
     return DataError(
-        f"row {row}, column {shown(role)}: no {what}; mend it, or leave out the rows that scan_cells lists"
+        f"row {row + 1}, column {shown(role)}: no {what}; mend it, "
+        "or leave out the rows that scan_cells lists"
     )

@@ -36,7 +36,7 @@ def build_retrieval(
     scores = np.concatenate([np.zeros(0), *grades])
     if not np.isfinite(scores).all():
         raise DataError(
-            f"judgements: row {np.flatnonzero(~np.isfinite(scores))[0]}: score is no finite number"
+            f"judgements: row {np.flatnonzero(~np.isfinite(scores))[0] + 1}: score is no finite number"
         )
     examples = Examples(
         kind=Kind.RETRIEVAL,
@@ -70,7 +70,7 @@ def _collection(
         blank = texts.lookup("")
         blank_rows = np.flatnonzero(found == (-1 if blank is None else blank))
         if blank_rows.size and not blank_allowed:
-            raise DataError(f"{where}: row {first + int(blank_rows[0])}: no text")
+            raise DataError(f"{where}: row {first + int(blank_rows[0]) + 1}: no text")
         parts.append(found)
     return ids, np.concatenate(parts)
 
@@ -88,7 +88,7 @@ def _ids(dataset: datasets.Dataset, where: str, column: str) -> pa.Array:
     ids = pa.concat_arrays(chunks) if chunks else pa.array([], pa.large_string())
     if ids.null_count:
         row = np.flatnonzero(ids.is_null().to_numpy(zero_copy_only=False))[0]
-        raise DataError(f"{where}: row {row}: {column} is null")
+        raise DataError(f"{where}: row {row + 1}: {column} is null")
     return ids
 
 
@@ -99,7 +99,7 @@ def _found(wanted: pa.ChunkedArray, ids: pa.Array, column: str, where: str) -> I
     if unknown.size:
         row = int(unknown[0])
         raise DataError(
-            f"judgements: row {row}: {column} {wanted[row].as_py()!r} is not in {where} "
+            f"judgements: row {row + 1}: {column} {wanted[row].as_py()!r} is not in {where} "
             f"({unknown.size:,} of {len(at):,} judgements are like this)"
         )
     return at

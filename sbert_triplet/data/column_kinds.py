@@ -207,13 +207,20 @@ def _only_classes(free: Collection[Column]) -> Found:
     raise UnclearError(
         "anchor and positive: no two columns are named as the two texts of a pair (anchor and positive, "
         "question and answer, query and document, sentence1 and sentence2, ...)",
-        "label: no one column is named as a class (label, class, intent, category, ...)",
+        *(_not_classes(column) for column in free if names.label_rank(column.name) is not None),
         *(
-            f"label: {column.name!r} is none, with {column.distinct:,} distinct in {column.cells:,} cells"
-            for column in free
-            if names.label_rank(column.name) is not None
+            ["label: no column is named as a class (label, class, intent, category, ...)"]
+            if all(names.label_rank(column.name) is None for column in free)
+            else []
         ),
     )
+
+
+def _not_classes(column: Column) -> str:
+    why = f"it has {column.distinct:,} distinct values in {column.cells:,} cells"
+    if column.distinct < 2:
+        why = "it holds no values" if not column.cells else "all its values are the same"
+    return f"label: the column {column.name!r} cannot be one: {why}"
 
 
 def _pair(table: Table) -> Pair:

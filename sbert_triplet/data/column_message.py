@@ -11,6 +11,7 @@ from sbert_triplet.data.column_search import UnclearError
 from sbert_triplet.errors import DataError
 
 _Roles = Mapping[str, str | Sequence[str]]
+_OPTIONS = frozenset({"anchor", "positive", "negative", "label", "score", "weight"})
 
 
 def unclear_roles(name: str, columns: Mapping[str, Column], reason: UnclearError, given: _Roles) -> DataError:
@@ -18,8 +19,9 @@ def unclear_roles(name: str, columns: Mapping[str, Column], reason: UnclearError
     width = max(map(len, columns))
     types = max(len(column.type) for column in columns.values())
     given = {role: value for role, value in given.items() if value is not None}
-    settled = _in_recipe(_with_texts(columns, {**given, **reason.settle}))
-    instead = _in_recipe(_with_texts(columns, {**given, **reason.instead})) if reason.instead else ""
+    settled = _with_texts(columns, {**given, **reason.settle})
+    other = _with_texts(columns, {**given, **reason.instead}) if reason.instead else None
+    instead = f"  # or {_in_recipe(other)}{_of_kind(other, ' and ')}" if other else ""
     return DataError(
         "\n".join(
             [
@@ -29,8 +31,9 @@ def unclear_roles(name: str, columns: Mapping[str, Column], reason: UnclearError
                 "Tried, by names and by what the cells hold:",
                 *(f"  {line}" for line in reason.tried),
                 "Two lines in the recipe settle it, for example:",
-                "data:",
-                f"  columns: {settled}" + (f"  # or {instead}" if instead else ""),
+                f"data:{_of_kind(settled, chr(10) + '  ')}",
+                f"  columns: {_in_recipe(settled)}{instead}",
+                f"The same on the command line: {_as_options(settled)}",
             ]
         )
     )
@@ -38,8 +41,32 @@ def unclear_roles(name: str, columns: Mapping[str, Column], reason: UnclearError
 
 def _in_recipe(roles: _Roles) -> str:
     """A mapping as YAML on one line (JSON's strings are YAML's), the texts first."""
-    order = sorted(roles, key=lambda role: {"anchor": 0, "positive": 1}.get(role, 2))
-    return "{" + ", ".join(f"{role}: {json.dumps(roles[role], ensure_ascii=False)}" for role in order) + "}"
+    columns = [role for role in sorted(roles, key=_place) if role != "kind"]
+    return "{" + ", ".join(f"{role}: {json.dumps(roles[role], ensure_ascii=False)}" for role in columns) + "}"
+
+
+def _of_kind(roles: _Roles, before: str) -> str:
+    return f"{before}kind: {roles['kind']}" if "kind" in roles else ""
+
+
+def _place(role: str) -> int:
+    return {"anchor": 0, "positive": 1}.get(role, 2)
+
+
+def _as_options(roles: _Roles) -> str:
+    """The same on the command line."""
+    options = []
+    for role in sorted(roles, key=_place):
+        values = [roles[role]] if isinstance(roles[role], str) else roles[role]
+        for value in values:
+            quoted = json.dumps(value, ensure_ascii=False)
+            setting = f"data.kind={value}" if role == "kind" else f"data.columns.{role}={value}"
+            options.append(
+                f"--{role} {quoted}"
+                if role in _OPTIONS
+                else f"--set {json.dumps(setting, ensure_ascii=False)}"
+            )
+    return " ".join(options)
 
 
 def _with_texts(columns: Mapping[str, Column], roles: _Roles) -> _Roles:

@@ -22,6 +22,17 @@ class Kind(StrEnum):
     RETRIEVAL = "retrieval"
     """Queries, documents and judgements (the BEIR layout)."""
 
+    @property
+    def described(self) -> str:
+        """What the rows are, in words."""
+        words = {
+            "labelled": "labelled text",
+            "scored": "scored pairs",
+            "nli": "NLI",
+            "retrieval": "judgements",
+        }
+        return words.get(self.value, self.value)
+
 
 @dataclass(frozen=True)
 class Roles:

@@ -152,7 +152,7 @@ def _dates(cells: Sequence[Any], rows: IntArray, by: str, must: bool) -> NDArray
     odd = next((row for row in others if _OTHER_DATE.match(cells[row].strip())), others[0])
     if must or len(others) <= len(rows) / 2 or _OTHER_DATE.match(cells[odd].strip()):
         raise DataError(
-            f"data.split.by: row {odd} of column '{by}' holds {cells[odd][:40]!r}, which is no ISO 8601 "
+            f"data.split.by: row {odd + 1} of column '{by}' holds {cells[odd][:40]!r}, which is no ISO 8601 "
             "date (2024-03-31 or 2024-03-31T12:00:00). Write all its dates so, or set data.split.how: group."
         )
     return None

@@ -49,6 +49,7 @@ class ResolvedModel:
 def resolve_model(name: str, *, revision: str | None = None) -> ResolvedModel:
     """Find the files of a model: a folder; the local cache; the Hub; the embedded MiniLM.
 
+    ``revision`` (a branch, tag or commit) is of the Hub's repository; the embedded copy has none.
     Raises ModelError where none of these has it.
     """
     folder = Path(name).expanduser()
@@ -60,6 +61,7 @@ def resolve_model(name: str, *, revision: str | None = None) -> ResolvedModel:
         )
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise ModelError(f"model {name}: there is no such folder")
+    problem = ""
     for origin, offline in (("cache", True), ("hub", False)):
         try:
             path = Path(
@@ -72,17 +74,22 @@ def resolve_model(name: str, *, revision: str | None = None) -> ResolvedModel:
                 )
             )
         except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-            problem = error
+            problem = _first_line(error)
             if isinstance(error, HFValidationError):
                 raise ModelError(f"model {name}: neither a folder nor a possible Hub id") from error
             continue
-        if (path / "config.json").is_file() or (path / "modules.json").is_file():
+        if not _describes_model(path):
+            problem = "it has neither modules.json nor config.json"
+        elif not any(path.rglob("*.safetensors")):
+            problem = "it has no weights in the safetensors format"
+        else:
             return ResolvedModel(name, origin, path, path.name)
-    if name in (EMBEDDED_MODEL, EMBEDDED_MODEL.split("/")[1]) and (embedded := _embedded_folder()):
+    known = name in (EMBEDDED_MODEL, EMBEDDED_MODEL.split("/")[1]) and revision is None
+    if known and (embedded := _embedded_folder()):
         return ResolvedModel(EMBEDDED_MODEL, "package", embedded)
     raise ModelError(
         f"model {name}: no such folder, not in the local Hugging Face cache, and the Hub did not give it "
-        f"({_first_line(problem)}). Check the spelling, or give the path of a folder"
+        f"({problem}). Check the spelling, or give the path of a folder"
     )
 
 
@@ -95,19 +102,23 @@ def load_model(
 ) -> SentenceTransformer:
     """Load an encoder in float32 from safetensors; code that comes with a model is never run.
 
+    Weights that the files lack (a pooler that nothing uses) are the same at every load, and torch's
+    random generator is left as it was.
     ``max_length`` shortens the encoder's own limit; ``prompts`` (of "query" and "document")
     replace the model's where given, an empty one for none. Raises ModelError with the reason in one line.
     """
     resolved = resolve_model(name) if isinstance(name, str) else name
     try:
-        model = SentenceTransformer(
-            str(resolved.path),
-            device=str(device) if device is not None else None,
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-            trust_remote_code=False,
-        )
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            model = SentenceTransformer(
+                str(resolved.path),
+                device=str(device) if device is not None else None,
+                model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+                trust_remote_code=False,
+            )
     except Exception as error:
-        raise ModelError(f"model {resolved.name}: cannot be loaded ({_first_line(error)})") from error
+        raise ModelError(f"model {resolved.name}: cannot be loaded ({_why(resolved.path, error)})") from error
     if max_length is not None:
         limit = position_limit(model)
         if limit is not None and max_length > limit:
@@ -142,9 +153,22 @@ def _model_folder(folder: Path) -> Path:
     """The model inside a run folder, or the folder itself."""
     if not (folder / "modules.json").is_file() and (folder / "report.json").is_file():
         folder = folder / "model"
-    if not any((folder / file).is_file() for file in ("modules.json", "config.json")):
+    if not _describes_model(folder):
         raise ModelError(f"model {folder}: the folder holds neither modules.json nor config.json")
     return folder
+
+
+def _why(folder: Path, error: Exception) -> str:
+    if any(folder.rglob("*.safetensors")):
+        return _first_line(error)
+    return (
+        "it has no weights in the safetensors format; pickled ones are not read, because they can run code: "
+        "load it where you trust it and save it again with SentenceTransformer.save"
+    )
+
+
+def _describes_model(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in ("modules.json", "config.json"))
 
 
 def _embedded_folder() -> Path | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from tokenizers import BertWordPieceTokenizer
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import BertConfig, BertModel, BertTokenizer
 
 READ = 1000
-"""Characters of a text that the vocabulary is made of: its training is quadratic in a word's length."""
+"""Characters of a text that the vocabulary is made of."""
+WORDS = 2000
+"""Words of the vocabulary, beside the characters."""
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def tiny_encoder(
@@ -23,13 +28,10 @@ def tiny_encoder(
 
     What it learns means nothing; it shows that a recipe runs from end to end.
     """
-    tokenizer = BertWordPieceTokenizer(lowercase=True)
-    tokenizer.train_from_iterator(
-        (text[:READ] for text in texts), vocab_size=2000, min_frequency=1, show_progress=False
-    )
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_model(folder)
-        fast = BertTokenizer(str(Path(folder) / "vocab.txt"), model_max_length=max_length)
+        vocabulary = Path(folder) / "vocab.txt"
+        vocabulary.write_text("\n".join(_vocabulary(texts)), encoding="utf-8", newline="\n")
+        fast = BertTokenizer(str(vocabulary), model_max_length=max_length)
         config = BertConfig(
             vocab_size=len(fast),
             hidden_size=dimensions,
@@ -40,8 +42,22 @@ def tiny_encoder(
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+            BertModel(config).save_pretrained(folder)
         fast.save_pretrained(folder)
         transformer = Transformer(folder)
     modules = [transformer, Pooling(dimensions, pooling_mode="mean"), Normalize()]
     return SentenceTransformer(modules=modules, device="cpu")
+
+
+def _vocabulary(texts: Iterable[str]) -> list[str]:
+    """All characters and the most frequent words, in an order that depends on the texts alone.
+
+    A trained vocabulary would not do: the order of its equally frequent pieces changes between runs.
+    """
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    counts = Counter(
+        word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text[:READ]))
+    )
+    words = sorted((word for word in counts if len(word) > 1), key=lambda word: (-counts[word], word))
+    characters = sorted({character for word in counts for character in word})
+    return [*SPECIAL, *characters, *(f"##{character}" for character in characters), *words[:WORDS]]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
 
+from sbert_triplet.data.memory import IN_MEMORY
+from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.pipeline.job import Options, Run, run
-from sbert_triplet.pipeline.request import Request, read_request
+from sbert_triplet.pipeline.request import Request, is_recipe, read_request, run_name
 from sbert_triplet.recipe.model import Recipe
+from sbert_triplet.recipe.writing import inline_yaml, plain
 
-IN_MEMORY = "rows"
+NAME_OF_ROWS = "rows"
 
 
 def train(
     data: str | Path | datasets.Dataset | list[dict[str, Any]] | Recipe,
+    /,
     *,
     out: str | Path | None = None,
     options: Options | None = None,
@@ -23,31 +29,57 @@ def train(
 ) -> Run:
     """Tune an encoder on data and compare it with the base model on held-out rows.
 
-    ``data``: a recipe (an object or a YAML file), a file, a folder, a Hub id, a
-    ``datasets.Dataset`` or a list of dictionaries. ``sections`` are those of a recipe
-    (``model=...``, ``loss={...}``, ``train={"epochs": 2}``), for data without one. ``out`` is the
-    run folder, ``runs/NAME`` by default.
+    ``data``: a file, a folder, a Hub id, a ``datasets.Dataset``, a list of dictionaries, or a recipe
+    (an object, a YAML file, or the name of one that comes with the package). ``sections`` are those
+    of a recipe: ``model="..."``, ``data={"columns": {...}}``, ``loss={...}``, ``train={"epochs": 2}``;
+    beside a recipe's file they replace its values. ``out`` is the run folder, ``runs/NAME`` by default.
 
     Returns the run: ``run.report`` holds the figures, ``run.model`` is the folder of the model.
-    Raises InputError for what the caller can mend.
+    Raises InputError for what the caller can mend, MachineError for a full disk or memory.
     """
     request = _requested(data, sections)
     options = options or Options()
+    if not options.decisions:
+        options = replace(options, decisions=request.decisions)
     home = Path(out) if out is not None else Path("runs") / request.name
     return run(request.recipe, home, folder=request.folder, options=options)
 
 
-def _requested(data: Any, sections: dict[str, Any]) -> Request:
+def _requested(data: Any, sections: Mapping[str, Any]) -> Request:
     if isinstance(data, Recipe):
-        return Request(data, data.name or IN_MEMORY, "")
-    if isinstance(data, str | Path) and not sections:
-        return read_request(str(data), {})
-    given = dict(sections)
-    given["data"] = {**_mapping(given.get("data")), "train": str(data) if isinstance(data, Path) else data}
-    recipe = Recipe(**given)
-    name = recipe.name or (read_request(str(data), {}).name if isinstance(data, str | Path) else IN_MEMORY)
-    return Request(recipe, name, "")
+        if sections:
+            raise InputError(
+                f"{', '.join(sections)}: a recipe is given and has sections of its own; "
+                "make it with the values that are wanted"
+            )
+        return Request(data, data.name or NAME_OF_ROWS, "")
+    if isinstance(data, str | Path) and is_recipe(str(data)):
+        return read_request(str(data), overrides=_overrides(sections))
+    source = str(data) if isinstance(data, Path) else data
+    if isinstance(source, list) and any(isinstance(row, Mapping) and "source" not in row for row in source):
+        _refuse_other_rows(source)
+    recipe = Recipe(**{**sections, "data": {**_mapping(sections.get("data")), "train": source}})
+    return Request(recipe, recipe.name or (run_name(source) if isinstance(source, str) else NAME_OF_ROWS), "")
+
+
+def _refuse_other_rows(rows: list[Any]) -> None:
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            raise DataError(f"{IN_MEMORY}: row {number} is a {type(row).__name__}; every row is a dictionary")
+
+
+def _overrides(sections: Mapping[str, Any]) -> list[str]:
+    """The sections as ``KEY=VALUE``: values one by one, a loss as a whole."""
+    found = []
+    for section, value in sections.items():
+        parts = {section: value}
+        if isinstance(value, Mapping) and section != "loss":
+            parts = {f"{section}.{key}": each for key, each in value.items()}
+        found += [f"{key}={inline_yaml(plain(each))}" for key, each in parts.items()]
+    return found
 
 
 def _mapping(section: Any) -> dict[str, Any]:
-    return dict(section) if section is not None else {}
+    if section is None or isinstance(section, Mapping):
+        return dict(section or {})
+    raise InputError("data: the rows are the first argument; as a section it has keys, such as columns")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.evaluation.audit import Audit, audit_examples, known_prompts
 from sbert_triplet.pipeline.decide import CLASS_TEXTS
 from sbert_triplet.pipeline.environment import peak_memory_bytes
-from sbert_triplet.pipeline.gather import Gathered
+from sbert_triplet.pipeline.gathered import Gathered
+from sbert_triplet.pipeline.plan import TEXTS_ALIKE, Plan
 from sbert_triplet.pipeline.start import Encoder
-from sbert_triplet.pipeline.training import Plan
 from sbert_triplet.recipe.model import Recipe
 
 
@@ -16,7 +18,7 @@ def audit_data(recipe: Recipe, data: Gathered, encoder: Encoder, plan: Plan) -> 
     """Everything doubtful about the training rows, and leaks into given dev and test rows."""
     model = encoder.model
     tokenizer = model.tokenizer
-    prompt = model.prompts.get("query") or ""
+    prompt = "" if data.kind in TEXTS_ALIKE else model.prompts.get("query") or ""
 
     def count(texts: list[str]) -> list[int]:
         if not texts:
@@ -28,15 +30,42 @@ def audit_data(recipe: Recipe, data: Gathered, encoder: Encoder, plan: Plan) -> 
         data.train,
         lambda ids: data.texts.texts(list(ids)),
         bad_cells=data.bad_cells,
+        set_aside=recipe.data.on_bad_row == "skip",
+        exact_rows=data.exact,
         other=data.given,
         tokenise=count,
         max_length=model.max_seq_length,
         prompts_expected=known_prompts(encoder.resolved.name),
         prompts_set=any(model.prompts.values()),
         batch_plan=_batch_plan(data, plan),
-        margin=_margin(plan, model.get_embedding_dimension() or 0),
+        margin=plan.margin,
         seed=recipe.train.seed,
     )
+
+
+def notes_on_prompts(recipe: Recipe, data: Gathered) -> list[str]:
+    """A note where prompts are set that nothing is encoded with."""
+    if data.kind not in TEXTS_ALIKE or not (recipe.prompts.query or recipe.prompts.document):
+        return []
+    return [
+        f"prompts.query and prompts.document are saved with the model, and nothing is put before the texts "
+        f"in training and measuring: {data.kind.described} has neither queries nor documents"
+    ]
+
+
+def lengths_in_words(lengths: Mapping[str, Mapping[str, float]], max_length: int | None) -> list[str]:
+    """One line a role: how long its texts are, and what of them is cut off."""
+    lines = []
+    for role, figures in lengths.items():
+        lost = figures.get("truncated_tokens_share", 0.0)
+        cut = f"; {lost:.1%} of all tokens are cut off" if lost else ""
+        lines.append(
+            f"{role:<9}{figures['median']:.0f} tokens at the median, {figures['p95']:.0f} at 95 %, "
+            f"{figures['max']:.0f} at most{cut}"
+        )
+    if max_length is not None and lines:
+        lines.append(f"         the encoder reads {max_length:,} of a text")
+    return lines
 
 
 def expected(plan: Plan, encoder: Encoder) -> str:
@@ -45,7 +74,7 @@ def expected(plan: Plan, encoder: Encoder) -> str:
     used = peak_memory_bytes(encoder.model.device)
     memory = f", about {used / 1e9:.1f} GB of memory" if used else ""
     return (
-        f"Expected: {plan.settings.steps} steps of {plan.seconds_per_step:.2f} s, "
+        f"Expected: {plan.settings.steps:,} steps of {plan.seconds_per_step:.2f} s, "
         f"{duration(seconds)} of training{memory}"
     )
 
@@ -62,17 +91,3 @@ def _batch_plan(data: Gathered, plan: Plan) -> tuple[int, int] | None:
         return None
     classes = max(plan.settings.batch_size // CLASS_TEXTS, 2)
     return min(classes, max(len(data.train.label_names), 2)), CLASS_TEXTS
-
-
-def _margin(plan: Plan, dimensions: int) -> tuple[float, float, str] | None:
-    """The margin, the largest value that its distance takes on unit vectors, and the distance's name."""
-    margin = plan.recipe.loss.options.get("margin")
-    distance = getattr(plan.objective.loss, "distance", None)
-    if margin is None or distance is None or not hasattr(distance, "unit_range"):
-        return None
-    from sentence_transformers.sentence_transformer.modules import Normalize
-
-    if not any(isinstance(module, Normalize) for module in plan.objective.model.children()):
-        return None
-    name = getattr(distance, "name", type(distance).__name__)
-    return float(margin), float(distance.unit_range(dimensions)), str(name)

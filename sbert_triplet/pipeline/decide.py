@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.evaluation.metrics import Metric, default_metrics, parse_metric
-from sbert_triplet.pipeline.gather import Gathered
+from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 
@@ -34,10 +37,17 @@ _LOSS: dict[Kind, dict[str, Any]] = {
 
 
 def choose_metrics(recipe: Recipe, data: Gathered) -> tuple[Metric, ...]:
-    """The recipe's metrics, or those of the kind; the first is the main one."""
+    """The recipe's metrics, or those of the held-out rows' kind; the first is the main one."""
     if recipe.evaluate.metrics:
         return tuple(parse_metric(name) for name in recipe.evaluate.metrics)
-    return default_metrics(data.kind, binary_scores=data.binary)
+    rows = data.test if len(data.test) else data.train
+    whole = data.train if data.train.kind is rows.kind else rows
+    return default_metrics(rows.kind, binary_scores=_is_binary(whole))
+
+
+def _is_binary(rows: Examples) -> bool:
+    """Whether scored pairs are only ever yes or no."""
+    return rows.kind is Kind.SCORED and rows.scores is not None and len(np.unique(rows.scores)) <= 2
 
 
 def choose_batch_size(recipe: Recipe, rows: int) -> int:
@@ -55,6 +65,13 @@ def choose_epochs(recipe: Recipe, rows: int) -> float:
     if recipe.train.epochs is not None:
         return recipe.train.epochs
     return 1.0 if rows >= 10_000 else 2.0 if rows >= 3_000 else 3.0
+
+
+def choose_eval_steps(recipe: Recipe, steps: int) -> int | None:
+    """The recipe's; else ten times in a run that may stop early, and never in another."""
+    if recipe.train.eval_steps is None and recipe.train.patience is not None:
+        return max(steps // 10, 1)
+    return recipe.train.eval_steps
 
 
 def choose_learning_rate(recipe: Recipe, parameters: int) -> float:

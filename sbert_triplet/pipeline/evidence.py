@@ -12,14 +12,15 @@ import numpy as np
 from sbert_triplet.data.examples import Examples, FloatArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.encoding.embedder import Embedder
-from sbert_triplet.errors import DataError
+from sbert_triplet.encoding.tokens import TokenTable
+from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.evaluation.bm25 import evaluate_bm25
 from sbert_triplet.evaluation.held_out import HeldOut, Scored, hold_out
 from sbert_triplet.evaluation.metrics import Metric, Task
 from sbert_triplet.evaluation.probe import load_probe, probe_hits, probe_texts
 from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.significance import compare_items
-from sbert_triplet.pipeline.gather import Gathered
+from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.predictions import write_predictions
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.recipe.model import Recipe
@@ -50,20 +51,44 @@ class Found:
     topics: dict[str, dict[str, float]] = field(default_factory=dict)
     slices: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     pool: dict[str, float | int | None] | None = None
+    notes: tuple[str, ...] = ()
 
 
-def measured_on(data: Gathered, metrics: Sequence[Metric], *, rows: Examples | None = None) -> HeldOut:
-    """The measurement of the test rows, or of other held-out rows. Raises ValueError, DataError."""
-    test = data.test if rows is None else rows
-    if not len(test):
-        raise DataError("no row is held out for test: set evaluate.test above 0, or name data.test")
-    return hold_out(
-        test,
-        metrics,
-        pool=data.pool,
-        memory=data.train if data.kind is Kind.LABELLED else None,
-        groups=data.groups if rows is None else None,
-    )
+def measured_on(data: Gathered, metrics: Sequence[Metric], split: str = "test") -> HeldOut:
+    """The measurement of a held-out split. Raises InputError for what cannot be measured."""
+    rows = data.test if split == "test" else data.dev
+    if not len(rows):
+        why = "" if split == "test" else " (train.eval_steps and train.patience need dev rows)"
+        raise DataError(
+            f"no row is held out for {split}{why}: set evaluate.{split} above 0, or name data.{split}"
+        )
+    if rows.kind is Kind.LABELLED and data.kind is not Kind.LABELLED:
+        raise DataError(
+            f"data.{split}: holds labelled text, whose classes are looked up among training texts of known "
+            f"class, and data.train holds {data.kind.described}; name a {split} file of another kind"
+        )
+    try:
+        return hold_out(
+            rows,
+            metrics,
+            pool=data.pool,
+            memory=data.train if data.kind is Kind.LABELLED else None,
+            groups=data.groups if split == "test" else None,
+        )
+    except ValueError as error:
+        given = f"data.{split}" if split in data.given else f"the {split} rows"
+        raise InputError(f"evaluate.metrics, on {given}: {error}") from error
+
+
+def refuse_unknown_slices(columns: Sequence[str], test: Examples) -> None:
+    """Raise InputError for a column to slice by that the test rows do not have."""
+    kept = list(test.kept.column_names) if test.kept is not None else []
+    for column in columns:
+        if column not in kept:
+            known = f"these are {', '.join(kept)}" if kept else "there are none"
+            raise InputError(
+                f"evaluate.slices: {column!r} is no column without a role of the test rows; {known}"
+            )
 
 
 class Evidence:
@@ -75,15 +100,17 @@ class Evidence:
         data: Gathered,
         held_out: HeldOut,
         encoder: Encoder,
+        tokens: TokenTable,
         *,
+        dev: HeldOut | None = None,
         training_precision: str = "fp32",
         progress: Progress | None = None,
     ) -> None:
         self.recipe, self.data, self.held_out, self.encoder = recipe, data, held_out, encoder
         self.metric = held_out.main.name
         self._progress = progress
-        self._tokens = encoder.tokens(data)
-        self._dev: HeldOut | None = None
+        self._tokens = tokens
+        self._dev = dev
         self.precision = self._choose(training_precision)
 
     def _choose(self, training_precision: str) -> str:
@@ -100,7 +127,8 @@ class Evidence:
         """What is measured, in words."""
         part = self.held_out.parts[0]
         if part.retrieval is None:
-            return f"{len(part.items):,} held-out {part.task.value}"
+            what = "labelled texts" if part.task is Task.LABELS else part.task.value
+            return f"{len(part.items):,} held-out {what}"
         return f"{len(part.items):,} held-out queries over {len(part.retrieval.document_ids):,} documents"
 
     def measure(self) -> Measured:
@@ -112,7 +140,7 @@ class Evidence:
     def on_dev(self) -> float:
         """The main metric on the dev split."""
         if self._dev is None:
-            self._dev = measured_on(self.data, [self.held_out.main], rows=self.data.dev)
+            self._dev = measured_on(self.data, [self.held_out.main], "dev")
         embedder = self._embedder()
         embedder.prepare(self._dev.wanted)
         return self._dev.score(embedder)[0].values[self.metric].value
@@ -145,6 +173,7 @@ def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folde
         name = "items.parquet" if number == 0 else f"{part.task.value.replace(' ', '-')}.parquet"
         write_predictions(folder / name, part, one, two, lambda ids: texts(list(ids)))
     general, topics = _general(before, after, seed)
+    slices, notes = _slices(evidence, before, after)
     return Found(
         main=held_out.main,
         task=held_out.parts[0].task,
@@ -152,8 +181,9 @@ def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folde
         bm25=_bm25(evidence) if recipe.evaluate.bm25 else {},
         general=general,
         topics=topics,
-        slices=_slices(evidence, before, after),
+        slices=slices,
         pool=_pool(evidence),
+        notes=tuple(notes),
     )
 
 
@@ -190,23 +220,31 @@ def _bm25(evidence: Evidence) -> dict[str, float]:
     return scores
 
 
-def _slices(evidence: Evidence, before: Measured, after: Measured) -> dict[str, dict[str, Mapping[str, Any]]]:
+def _slices(
+    evidence: Evidence, before: Measured, after: Measured
+) -> tuple[dict[str, dict[str, Mapping[str, Any]]], list[str]]:
+    """The main metric on the items of each value of each column, and a note on values that are too rare."""
     part, kept = evidence.held_out.parts[0], evidence.data.test.kept
+    metric, seed = part.metrics[0], evidence.recipe.train.seed
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    notes: list[str] = []
+    if kept is None:
+        return found, notes
     for column in evidence.recipe.evaluate.slices:
-        if kept is None or column not in kept.column_names:
-            known = ", ".join(kept.column_names) if kept is not None else "none"
-            raise DataError(f"evaluate.slices: {column!r} is no kept column; kept are: {known}")
         values = np.array([str(value) for value in kept[column].to_pylist()])[part.rows]
-        found[column] = {}
-        for value in sorted(set(values.tolist())):
-            chosen = np.flatnonzero(values == value)
-            if len(chosen) >= FEWEST_OF_A_SLICE:
-                comparison = part.compare_rows(
-                    part.metrics[0], before.parts[0], after.parts[0], chosen, seed=evidence.recipe.train.seed
-                )
-                found[column][value] = comparison.as_json()
-    return found
+        names, sizes = np.unique(values, return_counts=True)
+        found[column] = {
+            str(name): part.compare_rows(
+                metric, before.parts[0], after.parts[0], np.flatnonzero(values == name), seed=seed
+            ).as_json()
+            for name in names[sizes >= FEWEST_OF_A_SLICE]
+        }
+        if (rare := int((sizes < FEWEST_OF_A_SLICE).sum())) > 0:
+            notes.append(
+                f"slices by {column}: {rare:,} of {len(names):,} values have fewer than "
+                f"{FEWEST_OF_A_SLICE} held-out items and are not shown"
+            )
+    return found, notes
 
 
 def _pool(evidence: Evidence) -> dict[str, float | int | None] | None:

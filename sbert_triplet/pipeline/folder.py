@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from sbert_triplet.errors import InputError, MachineError
+from sbert_triplet.recipe.writing import HEADER
 
 FINISHED = "report.json"
+RECIPE = "recipe.yaml"
+LOG = "log.jsonl"
 OWN = (
-    "recipe.yaml",
+    RECIPE,
     "data.json",
-    "report.json",
+    FINISHED,
     "report.html",
     "report.md",
-    "log.jsonl",
+    LOG,
     "negatives",
     "checkpoints",
     "candidate",
@@ -31,11 +35,11 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made: list[Path] = []
 
     def refuse_unless_free(self, overwrite: bool) -> None:
-        """Raise InputError where a finished run or somebody else's files lie here."""
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: is a file; name another folder with --out")
+        """Raise InputError where the folder cannot be made, or a finished run or other files lie in it."""
+        self._refuse_unreachable()
         if not self.path.exists():
             return
         if (self.path / FINISHED).exists() and not overwrite:
@@ -43,29 +47,58 @@ class RunFolder:
                 f"{self.path}: holds a finished run; name another folder with --out or --name, "
                 "or give --overwrite to replace it"
             )
-        strange = sorted(item.name for item in self.path.iterdir() if item.name not in OWN)
-        if strange and not (self.path / "recipe.yaml").exists():
+        found = sorted(item.name for item in self.path.iterdir())
+        if found and not self._holds_run():
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise InputError(
-                f"{self.path}: holds files that are no run's ({', '.join(strange[:3])}); "
+                f"{self.path}: holds files that are no run's ({', '.join(found[:3])}{more}); "
+                "name another folder with --out"
+            )
+
+    def refuse_unless_for_check(self) -> None:
+        """Raise InputError where ``data.json`` cannot be written, or is that of a run or no audit's."""
+        self._refuse_unreachable()
+        if (self.path / FINISHED).exists():
+            raise InputError(f"{self.path}: holds a finished run; name another folder with --out")
+        written = self.path / "data.json"
+        if written.exists() and not _has(written, "findings"):
+            raise InputError(f"{written}: is no audit's; name another folder with --out")
+
+    def refuse_to_replace(self, model: Path) -> None:
+        """Raise InputError where the encoder to start from lies in the folder that is about to be emptied."""
+        if model.exists() and self.path.resolve() in (model.resolve(), *model.resolve().parents):
+            raise InputError(
+                f"{self.path}: the model to start from lies in this folder, which would be emptied; "
                 "name another folder with --out"
             )
 
     def start(self, needed_bytes: int) -> None:
         """Make the folder, without what an earlier run left in it; refuse where the disk is too small."""
-        parent = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
-        free = shutil.disk_usage(parent).free
+        free = shutil.disk_usage(_existing(self.path)).free
         if free < needed_bytes:
             raise MachineError(
-                f"{self.path}: {free / 1e9:.1f} GB are free on this disk and the run needs about "
-                f"{needed_bytes / 1e9:.1f} GB; free some, or name a folder on another disk with --out"
+                f"{self.path}: {_size(free)} are free on this disk and the run needs about "
+                f"{_size(needed_bytes)}; free some, or name a folder on another disk with --out"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._make()
         for name in OWN:
-            item = self.path / name
-            if item.is_dir() and not item.is_symlink():
-                shutil.rmtree(item)
-            else:
-                item.unlink(missing_ok=True)
+            _remove(self.path / name)
+        self._remove_staged()
+
+    def leave(self) -> None:
+        """After a failure: no half-written file stays, and no folder in which nothing was trained."""
+        if not self.path.is_dir():
+            return
+        self._remove_staged()
+        with contextlib.suppress(OSError):
+            (self.path / "checkpoints").rmdir()
+        if (self.path / LOG).exists() or not self._made:
+            return
+        for name in OWN:
+            _remove(self.path / name)
+        for folder in self._made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def write_text(self, name: str, text: str) -> None:
         """The whole file or none of it."""
@@ -73,7 +106,7 @@ class RunFolder:
         target.parent.mkdir(parents=True, exist_ok=True)
         staged = target.with_name(f".{target.name}.part")
         try:
-            with staged.open("w", encoding="utf-8") as file:
+            with staged.open("w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -85,6 +118,35 @@ class RunFolder:
         """Like ``write_text``; a number that is not finite becomes null."""
         self.write_text(name, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
 
+    def _refuse_unreachable(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path}: is a file; name another folder with --out")
+        parent = _existing(self.path)
+        if not parent.is_dir():
+            raise InputError(f"{self.path}: {parent} is a file; name another folder with --out")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise InputError(f"{parent}: no permission to write here; name another folder with --out")
+
+    def _holds_run(self) -> bool:
+        """Whether a run made this folder: by the first line of its recipe, else by its report."""
+        try:
+            with (self.path / RECIPE).open(encoding="utf-8") as file:
+                if file.readline() == HEADER:
+                    return True
+        except (OSError, ValueError):
+            pass
+        return _has(self.path / FINISHED, "verdict")
+
+    def _make(self) -> None:
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._made = missing
+
+    def _remove_staged(self) -> None:
+        for place in (self.path, self.path / "predictions"):
+            for staged in place.glob(".*.part"):
+                _remove(staged)
+
 
 def finite(value: Any) -> Any:
     """Plain data with None in place of NaN and infinities, which JSON does not have."""
@@ -95,3 +157,28 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(each) for each in value]
     return value
+
+
+def _has(file: Path, key: str) -> bool:
+    """Whether the file holds a JSON object with that key."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and key in value
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path())
+
+
+def _remove(item: Path) -> None:
+    if item.is_dir() and not item.is_symlink():
+        shutil.rmtree(item)
+    else:
+        item.unlink(missing_ok=True)
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e8 else f"{number / 1e6:.0f} MB"

@@ -3,155 +3,160 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_triplet.data.bad_cells import BadCells, Reason
 from sbert_triplet.data.beir import RetrievalFolder
 from sbert_triplet.data.build import build_examples, build_retrieval, concatenate
 from sbert_triplet.data.cells import scan_cells
 from sbert_triplet.data.columns import describe_roles, infer_roles
 from sbert_triplet.data.examples import Examples
-from sbert_triplet.data.kinds import Kind, Roles
+from sbert_triplet.data.kinds import Roles
 from sbert_triplet.data.sources import SourceSpec, Table, load_source, take_rows
 from sbert_triplet.data.splits import SplitPlan, Splits, split_examples
-from sbert_triplet.data.texts import TextTable, text_ids
+from sbert_triplet.data.texts import TextTable
 from sbert_triplet.errors import DataError
+from sbert_triplet.pipeline.documents import (
+    document_ids,
+    document_role,
+    documents_seen,
+    pool_of,
+    scan_documents,
+)
+from sbert_triplet.pipeline.gathered import Gathered
+from sbert_triplet.pipeline.mixing import (
+    classes_unseen,
+    exact_codes,
+    repeats_by_weight,
+    share,
+    take_queries,
+    with_common_classes,
+)
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.sources import Source
-from sbert_triplet.training.samplers import uniforms
 
 IntArray = NDArray[np.int64]
 Say = Callable[[str], None]
-DOCUMENT_COLUMNS = ("text", "document", "passage", "body", "content")
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """The data of a run.
-
-    ``train``, ``dev`` and ``test`` share the ids of ``texts``; ``pool`` are the text ids of every
-    document that search ranks. ``groups``: of the test rows, what is resampled whole.
-    ``repeats``: how often each training row comes in one pass, by the weights of the sources.
-    """
-
-    texts: TextTable
-    train: Examples
-    dev: Examples
-    test: Examples
-    pool: IntArray
-    roles: Mapping[str, str]
-    fingerprint: str
-    method: str
-    sources: tuple[str, ...]
-    groups: IntArray | None = None
-    documents_seen: float | None = None
-    notes: tuple[str, ...] = ()
-    bad_cells: tuple[tuple[int, str, str], ...] = ()
-    given: Mapping[str, Examples] = field(default_factory=dict)
-
-    @property
-    def kind(self) -> Kind:
-        return self.train.kind
-
-    @property
-    def binary(self) -> bool:
-        """Whether scored pairs are only ever yes or no."""
-        scores = self.train.scores
-        return self.kind is Kind.SCORED and scores is not None and len(np.unique(scores)) <= 2
+HELD_OUT = ("dev", "test")
 
 
 class Gatherer:
-    """Reads the sources of one recipe into one text table."""
+    """Reads the sources of one recipe into one text table.
 
-    def __init__(self, recipe: Recipe, folder: Path | None, scratch: Path, say: Say) -> None:
-        self.recipe, self.folder, self.say = recipe, folder, say
+    ``set_aside``: rows that cannot be used are left out and counted; else they are refused.
+    """
+
+    def __init__(
+        self, recipe: Recipe, folder: Path | None, scratch: Path, say: Say, *, set_aside: bool = False
+    ) -> None:
+        self.recipe, self.folder, self.say, self.set_aside = recipe, folder, say, set_aside
         self.texts = TextTable(scratch)
         self.roles: dict[str, str] = {}
         self.table_roles: Roles | None = None
         self.notes: list[str] = []
         self.names: list[str] = []
         self.bad: list[tuple[int, str, str]] = []
+        self.rows_set_aside = 0
         self.documents: list[IntArray] = []
+        self.beside: dict[str, Examples] = {}
+        self.repeats: IntArray | None = None
+        self.exact: list[IntArray | None] = []
         self.digest = hashlib.sha256()
 
     def gather(self) -> Gathered:
         """Load, build and split. Raises DataError with what to do."""
         data = self.recipe.data
-        train = self._read("train", data.train)
-        given = {
-            name: self._read(name, sources)
-            for name, sources in (("dev", data.dev), ("test", data.test))
-            if sources is not None
-        }
+        parts = {"train": self._read("train", data.train)}
+        parts |= {name: rows for name, rows in self.beside.items() if getattr(data, name) is None}
+        for name, sources in (("dev", data.dev), ("test", data.test)):
+            if sources is not None:
+                parts[name] = self._read(name, sources)
         for source in data.corpus or ():
             self.documents.append(self._corpus(source))
-        rest, splits = self._split(train, given)
-        parts = {
-            "dev": given.get("dev", rest.select(splits.dev)),
-            "test": given.get("test", rest.select(splits.test)),
-        }
-        trained = rest.select(splits.train)
-        everything = [train, *given.values()]
+        parts = with_common_classes(parts)
+        read = parts.pop("train")
+        splits = self._split(read, parts)
+        train, dev, test = read.select(splits.train), parts.get("dev"), parts.get("test")
+        dev = dev if dev is not None else read.select(splits.dev)
+        cut = test is None
+        test = test if test is not None else read.select(splits.test)
         return Gathered(
             texts=self.texts,
-            train=trained,
-            dev=parts["dev"],
-            test=parts["test"],
-            pool=_pool(everything, self.documents),
+            train=train,
+            dev=dev,
+            test=test,
+            pool=pool_of([read, *parts.values()], self.documents),
             roles=self.roles,
             fingerprint=self.digest.hexdigest(),
             method=splits.method,
             sources=tuple(self.names),
-            groups=_groups(given, splits),
-            documents_seen=_documents_seen(trained, parts["test"]),
-            notes=(*self.notes, *splits.notes),
+            repeats=None if self.repeats is None else self.repeats[splits.train],
+            exact=self._exact(splits.train),
+            groups=splits.groups[splits.test] if cut and splits.groups is not None else None,
+            documents_seen=documents_seen(train, test),
+            notes=(*self.notes, *splits.notes, *classes_unseen(train, {"dev": dev, "test": test})),
             bad_cells=tuple(self.bad),
-            given=given,
+            rows_set_aside=self.rows_set_aside,
+            given=parts,
         )
 
     def _read(self, split: str, sources: tuple[Source, ...]) -> Examples:
-        parts = [self._one(split, source) for source in sources]
+        parts = [self._one(split, source, alone=len(sources) == 1) for source in sources]
         if len({part.kind for part in parts}) > 1:
             found = ", ".join(
-                f"{source.source}: {part.kind}" for source, part in zip(sources, parts, strict=True)
+                f"{name}: {part.kind.described}" for name, part in zip(_names(sources), parts, strict=True)
             )
             raise DataError(
-                f"data.{split}: the sources are of different kinds ({found}); one run takes one kind"
+                f"data.{split}: the sources are of different kinds ({found}); one run takes one kind. "
+                "Name the columns that make them one kind under data.columns, or make two runs"
             )
-        joined = concatenate(parts)
         if split == "train":
-            joined = _weighted(joined, parts, sources, self.recipe.train.seed)
-        return joined
+            self.repeats = repeats_by_weight(parts, sources, self.recipe.train.seed)
+        return concatenate(parts)
 
-    def _one(self, split: str, source: Source) -> Examples:
+    def _one(self, split: str, source: Source, *, alone: bool) -> Examples:
         loaded = self._load(source)
         if isinstance(loaded, RetrievalFolder):
-            return self._retrieval(split, source, loaded)
+            return self._retrieval(split, source, loaded, alone)
         dataset = loaded.dataset
         if split == "train" and self.recipe.data.limit is not None:
             dataset = take_rows(dataset, self.recipe.data.limit)
-        given = self.recipe.data.given_roles()
-        roles = infer_roles(dataset, given, name=loaded.name)
+        roles = infer_roles(dataset, self.recipe.data.given_roles(), name=loaded.name)
         self.table_roles = self.table_roles or roles
-        self._tell(loaded.name, loaded.origin, len(dataset), roles)
+        self._tell(loaded.name, loaded.origin, len(dataset), len(loaded.dataset), roles)
         bad = scan_cells(dataset, roles)
-        if len(bad) and self.recipe.data.on_bad_row == "refuse":
-            raise DataError(
-                f"{loaded.name}: {len(bad.rows):,} of {len(dataset):,} rows cannot be used:\n  "
-                + "\n  ".join(bad.lines())
-                + "\nMend them, or set data.on_bad_row to skip to set them aside (--set data.on_bad_row=skip)"
-            )
-        if len(bad):
-            self.notes.append(f"{loaded.name}: {len(bad.rows):,} rows set aside ({'; '.join(bad.lines(3))})")
-            self.bad += [(cell.row, cell.column, cell.reason.words) for cell in bad]
+        self._refuse_or_count(loaded.name, bad, len(dataset))
         examples = build_examples(dataset, roles, self.texts, skip=bad.rows)
         if not len(examples):
-            raise DataError(f"{loaded.name}: no row is left to use; all {len(dataset):,} were set aside")
+            raise DataError(
+                f"{loaded.name}: none of its {len(dataset):,} rows can be used:\n{_indented(bad)}\n"
+                "Name another column under data.columns, or mend the rows"
+            )
+        if split == "train":
+            self.exact.append(exact_codes(dataset, roles)[examples.row_numbers])
         return examples
+
+    def _exact(self, rows: IntArray) -> IntArray | None:
+        known = [codes for codes in self.exact if codes is not None]
+        return np.concatenate(known)[rows] if known and len(known) == len(self.exact) else None
+
+    def _refuse_or_count(self, name: str, bad: BadCells, rows: int) -> None:
+        if not len(bad):
+            return
+        if not self.set_aside:
+            long = " A cell may hold 1,000,000 characters." if Reason.TOO_LONG in bad.cell_reasons else ""
+            raise DataError(
+                f"{name}: {len(bad.rows):,} of {rows:,} rows cannot be used "
+                f"(counted from 1, without a header line):\n{_indented(bad)}\n"
+                f"Mend them, or set them aside with data.on_bad_row: skip (--set data.on_bad_row=skip).{long}"
+            )
+        self.notes.append(f"{name}: {len(bad.rows):,} of {rows:,} rows were set aside")
+        self.rows_set_aside += len(bad.rows)
+        self.bad += [(cell.row, cell.column, cell.reason.words) for cell in bad]
 
     def _load(self, source: Source) -> Table | RetrievalFolder:
         if source.rows is not None:
@@ -171,23 +176,38 @@ class Gatherer:
         self.digest.update(loaded.fingerprint.encode())
         return loaded
 
-    def _retrieval(self, split: str, source: Source, loaded: RetrievalFolder) -> Examples:
-        wanted = source.split or (split if split in loaded.judgements else None)
-        if wanted is None:
-            wanted = next(iter(loaded.judgements))
+    def _retrieval(self, split: str, source: Source, loaded: RetrievalFolder, alone: bool) -> Examples:
+        wanted = source.split or (split if split in loaded.judgements else next(iter(loaded.judgements)))
         if wanted not in loaded.judgements:
             raise DataError(
                 f"{loaded.name}: no judgements for the split {wanted!r}; "
                 f"there are {', '.join(loaded.judgements)}"
             )
-        judged = loaded.judgements[wanted]
-        examples, corpus = build_retrieval(loaded.queries, loaded.corpus, judged, self.texts)
-        self.documents.append(corpus)
         self.roles.update(anchor="queries.text", positive="corpus.title and corpus.text", score="qrels.score")
+        examples = self._judged(split, loaded, wanted)
+        if split == "train":
+            self.exact.append(None)
+        if split == "train" and wanted == "train" and alone and source.split is None:
+            for name in HELD_OUT:
+                if name in loaded.judgements and getattr(self.recipe.evaluate, name) != 0:
+                    self.beside[name] = self._judged(name, loaded, name)
+        return examples
+
+    def _judged(self, split: str, loaded: RetrievalFolder, judged_as: str) -> Examples:
+        judged = loaded.judgements[judged_as]
+        if split == "train" and self.recipe.data.limit is not None:
+            judged = take_queries(judged, self.recipe.data.limit)
+        of = (
+            f" of {len(loaded.judgements[judged_as]):,}"
+            if len(judged) < len(loaded.judgements[judged_as])
+            else ""
+        )
         self.say(
             f"{loaded.name}: a retrieval folder of {len(loaded.corpus):,} documents; "
-            f"{len(judged):,} judgements of split {wanted} for {split}"
+            f"{split}: {len(judged):,}{of} judgements of its split {judged_as}"
         )
+        examples, corpus = build_retrieval(loaded.queries, loaded.corpus, judged, self.texts)
+        self.documents.append(corpus)
         return examples
 
     def _corpus(self, source: Source) -> IntArray:
@@ -196,22 +216,22 @@ class Gatherer:
             corpus = loaded.corpus
             rows = zip(corpus["title"], corpus["text"], strict=True)
             return self.texts.add(f"{title}\n{text}" if title else text for title, text in rows)
-        names = list(loaded.dataset.column_names)
-        columns = [name for name in DOCUMENT_COLUMNS if name in names] or (names if len(names) == 1 else [])
-        if not columns:
-            raise DataError(
-                f"data.corpus: {loaded.name} has the columns {', '.join(names)}; "
-                "name the column of the documents text"
-            )
-        return text_ids(loaded.dataset.with_format("arrow")[columns[0]].combine_chunks(), self.texts)
+        given = self.table_roles
+        positives = [given.positive, *given.more_positives] if given and given.positive else []
+        role = document_role(loaded.dataset, [name for name in positives if name], loaded.name)
+        self.say(f"{loaded.name} ({loaded.origin}): {len(loaded.dataset):,} further documents, from {role}")
+        bad = scan_documents(loaded.dataset, role)
+        self._refuse_or_count(loaded.name, bad, len(loaded.dataset))
+        return document_ids(loaded.dataset, role, self.texts, bad)
 
-    def _tell(self, name: str, origin: str, rows: int, roles: Roles) -> None:
-        self.say(f"{name} ({origin}): {rows:,} rows, taken as {roles.kind.value}")
+    def _tell(self, name: str, origin: str, rows: int, all_rows: int, roles: Roles) -> None:
+        of = f" of {all_rows:,}" if rows < all_rows else ""
+        self.say(f"{name} ({origin}): {rows:,}{of} rows")
         for line in describe_roles(roles):
             self.say(f"  {line}")
         named = {
             "anchor": roles.anchor,
-            "positive": roles.positive,
+            "positive": ", ".join(name for name in (roles.positive, *roles.more_positives) if name) or None,
             "negative": ", ".join(roles.negatives) or None,
             "label": roles.label,
             "score": roles.score,
@@ -220,14 +240,14 @@ class Gatherer:
         }
         self.roles.update({role: column for role, column in named.items() if column})
 
-    def _split(self, train: Examples, given: Mapping[str, Examples]) -> tuple[Examples, Splits]:
+    def _split(self, train: Examples, given: Mapping[str, Examples]) -> Splits:
         evaluate, split = self.recipe.evaluate, self.recipe.data.split
-        dev, max_dev = (0.0, None) if "dev" in given else _share(evaluate.dev, len(train))
-        test, max_test = (0.0, None) if "test" in given else _share(evaluate.test, len(train))
+        dev, max_dev = (0.0, None) if "dev" in given else share(evaluate.dev, len(train))
+        test, max_test = (0.0, None) if "test" in given else share(evaluate.test, len(train))
         if not dev and not test:
             every = np.arange(len(train), dtype=np.int64)
             none = np.zeros(0, dtype=np.int64)
-            return train, Splits(every, none, none, None, "train, dev and test as given")
+            return Splits(every, none, none, None, _nothing_cut(given))
         plan = SplitPlan(
             dev=dev,
             test=test,
@@ -237,53 +257,19 @@ class Gatherer:
             max_dev=max_dev,
             max_test=max_test,
         )
-        return train, split_examples(train, plan, self.texts.texts)
+        return split_examples(train, plan, self.texts.texts)
 
 
-def _share(wanted: float | int, rows: int) -> tuple[float, int | None]:
-    """A share of the rows, and the number of rows that it is capped at, out of either."""
-    if isinstance(wanted, int) and wanted > 0:
-        return min(wanted / rows, 0.5), wanted
-    return float(wanted), None
+def _nothing_cut(given: Mapping[str, Examples]) -> str:
+    if not given:
+        return "No rows were held out."
+    names = " and ".join(name for name in HELD_OUT if name in given)
+    return f"Nothing was cut from train: {names} as given."
 
 
-def _pool(parts: list[Examples], documents: list[IntArray]) -> IntArray:
-    """Every document that any part or corpus knows."""
-    found = list(documents)
-    for part in parts:
-        if part.positives is not None and part.kind not in (Kind.SCORED, Kind.LABELLED):
-            found.append(part.positives)
-        if part.negatives is not None:
-            found.append(part.negatives.values)
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+def _names(sources: Sequence[Source]) -> list[str]:
+    return [str(source.source or "rows given in Python") for source in sources]
 
 
-def _groups(given: Mapping[str, Examples], splits: Splits) -> IntArray | None:
-    if "test" in given or splits.groups is None:
-        return None
-    return splits.groups[splits.test]
-
-
-def _documents_seen(train: Examples, test: Examples) -> float | None:
-    if train.positives is None or test.positives is None or not len(test):
-        return None
-    documents = np.unique(test.positives)
-    return float(np.isin(documents, train.positives).mean())
-
-
-def _weighted(joined: Examples, parts: list[Examples], sources: tuple[Source, ...], seed: int) -> Examples:
-    """Rows repeated or thinned out so that each comes as often in one pass as its source's weight says."""
-    weights = np.concatenate(
-        [np.full(len(part), source.weight) for part, source in zip(parts, sources, strict=True)]
-    )
-    if (weights == 1.0).all():
-        return joined
-    whole = np.floor(weights)
-    more = uniforms(np.arange(len(joined)), seed, 3) < weights - whole
-    times = (whole + more).astype(np.int64)
-    return joined.select(np.repeat(np.arange(len(joined)), times))
-
-
-def counted(gathered: Gathered) -> dict[str, int]:
-    """Rows of each split."""
-    return {"train": len(gathered.train), "dev": len(gathered.dev), "test": len(gathered.test)}
+def _indented(bad: BadCells) -> str:
+    return "\n".join(f"  {line}" for line in bad.lines())

@@ -10,18 +10,30 @@ from typing import Any
 
 from transformers import set_seed
 
+from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.errors import GainNotShownError, InputError
 from sbert_triplet.evaluation.audit import Audit
-from sbert_triplet.pipeline.checking import audit_data, expected
+from sbert_triplet.evaluation.held_out import HeldOut
+from sbert_triplet.pipeline.checking import (
+    audit_data,
+    duration,
+    expected,
+    lengths_in_words,
+    notes_on_prompts,
+)
+from sbert_triplet.pipeline.conclusion import conclude
 from sbert_triplet.pipeline.decide import choose_loss, choose_metrics
-from sbert_triplet.pipeline.evidence import Evidence, gather_evidence, measured_on
+from sbert_triplet.pipeline.evidence import Evidence, gather_evidence, measured_on, refuse_unknown_slices
+from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import RunFolder
-from sbert_triplet.pipeline.gather import Gathered, Gatherer
+from sbert_triplet.pipeline.gather import Gatherer
+from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.outcome import report_of, save_models
-from sbert_triplet.pipeline.start import Encoder, load_encoder
-from sbert_triplet.pipeline.training import Plan, plan_training, train
+from sbert_triplet.pipeline.plan import Plan, plan_training
+from sbert_triplet.pipeline.recorded import recorded_yaml
+from sbert_triplet.pipeline.start import Encoder, load_encoder, recorded_threads
+from sbert_triplet.pipeline.training import train
 from sbert_triplet.recipe.model import Recipe
-from sbert_triplet.recipe.writing import resolved_yaml
 from sbert_triplet.reporting.report import write_report
 
 Say = Callable[[str], None]
@@ -71,91 +83,150 @@ class Prepared:
     recipe: Recipe
     data: Gathered
     encoder: Encoder
+    tokens: TokenTable
     audit: Audit
     plan: Plan
+    held_out: HeldOut
+    dev: HeldOut | None
+    recipe_yaml: str
 
 
 def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None) -> Run:
     """Train on the data of a recipe and compare base and tuned model on held-out rows.
 
     Writes the run folder ``out``; ``folder`` is where relative paths of the recipe start after the
-    current one. Raises InputError for what the person can mend, GainNotShownError where
-    ``require_gain`` asked for a gain that is not there.
+    current one. Raises InputError for what the person can mend, MachineError for a full disk or
+    memory, GainNotShownError where ``require_gain`` asked for a gain that is not there.
     """
     options = options or Options()
     home = RunFolder(out)
     home.refuse_unless_free(options.overwrite)
-    with tempfile.TemporaryDirectory(prefix="sbert-triplet-") as scratch:
+    with (
+        machine_failures(out),
+        recorded_threads(options.decisions),
+        tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as scratch,
+    ):
         ready = prepare(recipe, Path(scratch), folder, options)
         refuse_errors(ready.audit)
-        home.start(_needed_bytes(ready.encoder))
-        home.write_text("recipe.yaml", resolved_yaml(ready.recipe, ready.plan.decisions))
-        home.write_json("data.json", data_record(ready))
-        held_out = measured_on(ready.data, choose_metrics(ready.recipe, ready.data))
-        evidence = Evidence(
-            ready.recipe,
-            ready.data,
-            held_out,
-            ready.encoder,
-            training_precision=ready.plan.settings.precision,
-            progress=options.progress,
-        )
-        options.say(f"Measuring the base model on {evidence.size()}, in {evidence.precision}")
-        before = evidence.measure()
-        options.say(f"Training: {ready.plan.sentence()}")
-        trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
-        options.say(f"Trained {trained.steps} steps in {trained.seconds:.0f} s; measuring the tuned model")
-        after = evidence.measure()
-        found = gather_evidence(evidence, before, after, home.path / "predictions")
-        shipped = save_models(home.path, ready, trained, found)
-    report = report_of(ready, trained, found, shipped, out, options.command, evidence.precision)
-    home.write_json("report.json", report)
-    write_report(home.path)
-    _conclude(options.say, report, out)
+        home.refuse_to_replace(ready.encoder.resolved.path)
+        try:
+            report = _carry_out(ready, home, options)
+        except BaseException:
+            home.leave()
+            raise
+    conclude(options.say, report, out)
     if options.require_gain and report["verdict"] != "better":
-        raise GainNotShownError(f"{report['main_metric']}: {report['verdict']} than the base model")
+        raise GainNotShownError(
+            f"the gain that --require-gain asks for is not there: on {report['main_metric']} the tuned model "
+            f"is {report['verdict']}. The run is complete: {out}"
+        )
     return Run(out, report, ready.audit)
 
 
-def prepare(recipe: Recipe, scratch: Path, folder: Path | None, options: Options) -> Prepared:
-    """Load data and encoder, audit, and decide what was left open."""
+def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, Any]:
+    """Measure, train, measure again, save and report; returns ``report.json``."""
+    home.start(_needed_bytes(ready.encoder))
+    home.write_text("recipe.yaml", ready.recipe_yaml)
+    home.write_json("data.json", data_record(ready))
+    evidence = Evidence(
+        ready.recipe,
+        ready.data,
+        ready.held_out,
+        ready.encoder,
+        ready.tokens,
+        dev=ready.dev,
+        training_precision=ready.plan.settings.precision,
+        progress=options.progress,
+    )
+    options.say(f"Measuring the base model on {evidence.size()}, in {evidence.precision}")
+    before = evidence.measure()
+    options.say(f"Training: {ready.plan.sentence()}")
+    trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
+    options.say(f"Trained {trained.steps:,} steps in {duration(trained.seconds)}; measuring the tuned model")
+    after = evidence.measure()
+    found = gather_evidence(evidence, before, after, home.path / "predictions")
+    shipped = save_models(home.path, ready, found)
+    report = report_of(ready, trained, found, shipped, home.path, options.command, evidence.precision)
+    home.write_json("report.json", report)
+    write_report(home.path)
+    return report
+
+
+def prepare(
+    recipe: Recipe, scratch: Path, folder: Path | None, options: Options, *, set_aside: bool = False
+) -> Prepared:
+    """Load data and encoder, audit, and decide what was left open.
+
+    ``set_aside``: rows that cannot be used are found by the audit; else the recipe decides whether
+    they are refused.
+    """
     set_seed(recipe.train.seed)
     if options.smoke:
         recipe = smoke(recipe)
-    loaded = None if options.smoke else load_encoder(recipe, options.device)
+    loaded = None if options.smoke else load_encoder(recipe, options.device, folder, options.decisions)
     if loaded is not None:
-        options.say(f"Encoder: {loaded.resolved.sentence()}")
-    data = Gatherer(recipe, folder, scratch, options.say).gather()
+        options.say(f"Encoder: {loaded.sentence}")
+    set_aside = set_aside or recipe.data.on_bad_row == "skip"
+    data = Gatherer(recipe, folder, scratch, options.say, set_aside=set_aside).gather()
     encoder = loaded or Encoder.tiny(recipe, data)
-    try:
-        loss = choose_loss(recipe, data.kind)
-        measured_on(data, choose_metrics(recipe, data))
-        plan = plan_training(recipe, data, encoder, loss, options.decisions, options.say)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    audit = audit_data(plan.recipe, data, encoder, plan)
-    for level, code, count, message, rows in audit.table():
-        where = f" (rows {rows})" if rows else ""
-        options.say(f"{level}: {code}{f' x {count}' if count else ''}: {message}{where}")
+    metrics = choose_metrics(recipe, data)
+    held_out = measured_on(data, metrics)
+    refuse_unknown_slices(recipe.evaluate.slices, data.test)
+    tokens = encoder.tokens(data)
+    plan = plan_training(recipe, data, encoder, tokens, choose_loss(recipe, data.kind), options.decisions)
+    dev = measured_on(data, metrics[:1], "dev") if plan.recipe.train.eval_steps is not None else None
+    names = tuple(metric.name for metric in metrics)
+    resolved = plan.recipe.model_copy(
+        update={"evaluate": plan.recipe.evaluate.model_copy(update={"metrics": names})}
+    )
+    audit = audit_data(resolved, data, encoder, plan)
+    _tell_findings(options, recipe, data, audit)
+    text = recorded_yaml(resolved, plan.decisions, folder)
+    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text)
+
+
+def _tell_findings(options: Options, recipe: Recipe, data: Gathered, audit: Audit) -> None:
+    for line in audit.lines():
+        options.say(line)
+    if any(finding.rows for finding in audit.findings):
+        options.say("         (rows are counted from 1, without a header line)")
     options.say(data.method)
-    for note in data.notes:
-        options.say(f"note: {note}")
-    return Prepared(plan.recipe, data, encoder, audit, plan)
+    recorded = options.decisions.get("data_fingerprint")
+    changed = ["the data are not those that this recipe was resolved with: results will differ"]
+    notes = [*data.notes, *notes_on_prompts(recipe, data)]
+    for note in [*notes, *(changed if recorded not in (None, data.fingerprint) else [])]:
+        options.say(f"note     {note}")
 
 
-def check(recipe: Recipe, *, folder: Path | None = None, options: Options | None = None) -> Prepared:
-    """The audit alone: nothing is trained and no run folder is made."""
+def check(
+    recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None
+) -> Prepared:
+    """The audit alone: nothing is trained; ``data.json`` is written into ``out``.
+
+    Raises InputError, after that, where a finding stands in the way of training.
+    """
     options = options or Options()
-    with tempfile.TemporaryDirectory(prefix="sbert-triplet-") as scratch:
-        ready = prepare(recipe, Path(scratch), folder, options)
+    home = RunFolder(out)
+    home.refuse_unless_for_check()
+    with (
+        machine_failures(out),
+        tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as scratch,
+    ):
+        ready = prepare(recipe, Path(scratch), folder, options, set_aside=True)
+        for line in lengths_in_words(ready.audit.lengths, ready.encoder.model.max_seq_length):
+            options.say(line)
+        options.say("Rows: " + ", ".join(f"{split} {rows:,}" for split, rows in ready.data.rows.items()))
         options.say(expected(ready.plan, ready.encoder))
-        return ready
+        home.write_json("data.json", data_record(ready))
+    options.say(f"Written: {out / 'data.json'}")
+    refuse_errors(ready.audit)
+    return ready
 
 
 def refuse_errors(audit: Audit) -> None:
     """Raise InputError where a finding stands in the way of training."""
     if audit.errors:
-        raise InputError("\n".join(finding.message for finding in audit.errors))
+        raise InputError("\n".join(finding.message + finding.where() for finding in audit.errors))
 
 
 def data_record(ready: Prepared) -> dict[str, Any]:
@@ -166,7 +237,8 @@ def data_record(ready: Prepared) -> dict[str, Any]:
         "fingerprint": data.fingerprint,
         "kind": data.kind.value,
         "roles": dict(data.roles),
-        "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
+        "rows": data.rows,
+        "rows_set_aside": data.rows_set_aside,
         "texts": len(data.texts),
         "documents": len(data.pool),
         "split": data.method,
@@ -187,26 +259,3 @@ def smoke(recipe: Recipe) -> Recipe:
 def _needed_bytes(encoder: Encoder) -> int:
     weights = sum(p.numel() * p.element_size() for p in encoder.model.parameters())
     return 3 * weights + (64 << 20)
-
-
-def _conclude(say: Say, report: Mapping[str, Any], out: Path) -> None:
-    say("")
-    for name, entry in report["metrics"].items():
-        say(
-            f"{name:<20} base {_number(entry['base'])}   tuned {_number(entry['tuned'])}   "
-            f"difference {_number(entry['difference'], sign=True)} "
-            f"({_number(entry['low'], sign=True)} to {_number(entry['high'], sign=True)}, n = {entry['n']})"
-        )
-    for name, value in (report.get("bm25") or {}).items():
-        if name == report["main_metric"]:
-            say(f"{name:<20} BM25 {_number(value)}")
-    say("")
-    say(f"Verdict on {report['main_metric']}: {report['verdict']}. {report['sentence']}")
-    say(f"Report: {out / 'report.html'}")
-    say(f"Model:  {out / 'model'} (the {report['shipped']} model)")
-
-
-def _number(value: float | None, *, sign: bool = False) -> str:
-    if value is None:
-        return "undefined"
-    return f"{value:+.3f}" if sign else f"{value:.3f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,8 @@ from sbert_triplet.errors import MachineError
 from sbert_triplet.evaluation.verdict import plain_sentence, verdict
 from sbert_triplet.pipeline.environment import environment, peak_memory_bytes
 from sbert_triplet.pipeline.evidence import Found
+from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.publishing.card import card_text
-from sbert_triplet.recipe.writing import resolved_yaml
 
 if TYPE_CHECKING:
     from sbert_triplet.pipeline.job import Prepared
@@ -25,28 +26,42 @@ if TYPE_CHECKING:
 
 SAME = 1e-6
 SENTENCE_METRIC = "Success@3"
-SAMPLE_TEXTS = 32
+SAMPLE_TEXTS, SAMPLE_CHARACTERS = 32, 1_000
 
 
-def save_models(home: Path, ready: Prepared, trained: Trained, found: Found) -> str:
+def save_models(home: Path, ready: Prepared, found: Found) -> str:
     """Write ``candidate/`` and ``model/``; returns which model the latter holds, "tuned" or "base"."""
     model = ready.encoder.model
-    sample = ready.data.texts.texts(list(range(min(len(ready.data.texts), SAMPLE_TEXTS))))
+    texts = ready.data.texts.texts(list(range(min(len(ready.data.texts), SAMPLE_TEXTS))))
+    sample = [text[:SAMPLE_CHARACTERS] for text in texts]
     save(model, home / "candidate", sample)
     better = verdict(found.metrics[found.main.name]) == "better"
     shipped = "tuned" if better or not ready.recipe.train.never_worse else "base"
-    target = home / "model"
-    if shipped == "tuned" or ready.encoder.random:
-        shutil.copytree(home / "candidate", target)
+    if shipped == "tuned":
+        _copy(home / "candidate", home / "model")
     else:
-        base = load_model(
-            ready.encoder.resolved,
-            max_length=ready.recipe.max_length,
-            prompts={role: text for role, text in model.prompts.items() if text},
-            device="cpu",
-        )
-        save(base, target, sample)
+        save(_base_model(ready), home / "model", sample)
     return shipped
+
+
+def _base_model(ready: Prepared) -> SentenceTransformer:
+    """The encoder as it was before training, with the recipe's length and prompts."""
+    if ready.encoder.random:
+        return Encoder.tiny(ready.recipe, ready.data).model
+    model = ready.encoder.model
+    return load_model(
+        ready.encoder.resolved,
+        max_length=ready.recipe.max_length,
+        prompts={role: text for role, text in model.prompts.items() if text},
+        device="cpu",
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    staged = target.with_name(f".{target.name}.part")
+    shutil.rmtree(staged, ignore_errors=True)
+    shutil.copytree(source, staged)
+    staged.replace(target)
 
 
 def save(model: SentenceTransformer, folder: Path, sample: list[str]) -> None:
@@ -99,7 +114,7 @@ def report_of(
         "train": _training(ready, trained),
         "model": {
             "name": ready.encoder.resolved.name,
-            "resolved": ready.encoder.resolved.sentence(),
+            "resolved": ready.encoder.sentence,
             "dimensions": model.get_embedding_dimension(),
             "max_length": model.max_seq_length,
             "similarity": str(model.similarity_fn_name),
@@ -111,13 +126,14 @@ def report_of(
             "fingerprint": data.fingerprint,
             "kind": data.kind.value,
             "roles": dict(data.roles),
-            "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
+            "rows": data.rows,
             "split": data.method,
-            "notes": list(data.notes),
+            "notes": [*data.notes, *found.notes],
         },
         "evaluation": {"precision": precision},
         "environment": environment(),
-        "command": command or f"sbert-triplet train {out / 'recipe.yaml'}",
+        "command": command or shlex.join(["sbert-triplet", "train", str(out / "recipe.yaml")]),
+        "smoke": ready.encoder.random or None,
     }
     report = {key: value for key, value in report.items() if value is not None}
     write_cards(out, report, ready)
@@ -126,9 +142,10 @@ def report_of(
 
 def write_cards(out: Path, report: Mapping[str, Any], ready: Prepared) -> None:
     """README.md of ``candidate/`` and ``model/``: results, recipe, fingerprint, and no text of the data."""
-    text = resolved_yaml(ready.recipe, ready.plan.decisions)
     for folder, shipped in (("candidate", "tuned"), ("model", report["shipped"])):
-        card = card_text(report, text, base_model=ready.encoder.resolved.name, licence=None, shipped=shipped)
+        card = card_text(
+            report, ready.recipe_yaml, base_model=ready.encoder.resolved.name, licence=None, shipped=shipped
+        )
         (out / folder / "README.md").write_text(card, encoding="utf-8")
 
 

@@ -42,8 +42,11 @@ def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts
             columns |= _results(name, part, scored.top_ids[:, :FIRST_RESULTS], texts)
     file.parent.mkdir(parents=True, exist_ok=True)
     staged = file.with_name(f".{file.name}.part")
-    pq.write_table(pa.table(columns), staged, compression="zstd")
-    staged.replace(file)
+    try:
+        pq.write_table(pa.table(columns), staged, compression="zstd")
+        staged.replace(file)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def _results(name: str, part: Part, top: IntArray, texts: Texts) -> dict[str, pa.Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sysconfig
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,15 +10,17 @@ from typing import Any
 
 import yaml
 
-from sbert_triplet.errors import InputError, RecipeError
+from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline.decide import choose_loss
+from sbert_triplet.pipeline.folder import RECIPE as RUN_RECIPE
+from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
+from sbert_triplet.pipeline.shipped import packaged_recipe, packaged_recipes
 from sbert_triplet.recipe.commented import commented_recipe
 from sbert_triplet.recipe.data import Columns
 from sbert_triplet.recipe.model import Recipe
-from sbert_triplet.recipe.reading import ENDINGS, load_recipe, recipe_from
+from sbert_triplet.recipe.reading import ENDINGS, LoadedRecipe, load_recipe, recipe_from
 
-RECIPES = Path("share") / "sbert_triplet" / "recipes"
 NAME_OF_FOLDERS_INSIDE = frozenset({"train", "data", "test", "dev", "corpus", "default"})
 
 
@@ -36,27 +37,45 @@ class Request:
 
 def read_request(
     source: str,
-    roles: Mapping[str, Any],
+    roles: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    *,
     model: str | None = None,
     max_steps: int | None = None,
+    name: str | None = None,
 ) -> Request:
     """A recipe's file, the name of a packaged recipe, or data for which a recipe is made."""
     changes = [*overrides]
+    if name is not None:
+        changes.append(f"name={_quoted(name)}")
     if model is not None:
         changes.append(f"model={_quoted(model)}")
     if max_steps is not None:
         changes.append(f"train.max_steps={max_steps}")
-    changes += [f"data.columns.{role}={_quoted(column)}" for role, column in roles.items()]
+    changes += [f"data.columns.{role}={_quoted(column)}" for role, column in (roles or {}).items()]
     path = Path(source)
     if not path.exists() and source in packaged_recipes():
         path = packaged_recipe(source)
     if path.suffix.lower() in ENDINGS:
         loaded = load_recipe(path, changes)
-        name = loaded.name or path.stem
-        return Request(loaded.recipe, name, f"Recipe: {path}", loaded.folder, loaded.decisions)
+        return Request(
+            loaded.recipe, _name_of(loaded, path), f"Recipe: {path}", loaded.folder, loaded.decisions
+        )
     recipe = recipe_from({"data": {"train": source}}, origin=source, overrides=changes)
     return Request(recipe, recipe.name or run_name(source), f"No recipe: one is made for the data {source}")
+
+
+def is_recipe(source: str) -> bool:
+    """Whether the words name a recipe: by the ending of a file, or as one that comes with the package."""
+    path = Path(source)
+    return path.suffix.lower() in ENDINGS or (not path.exists() and source in packaged_recipes())
+
+
+def _name_of(loaded: LoadedRecipe, path: Path) -> str:
+    """The recipe's name, else that of its file; of the run folder where it is the recipe of a run."""
+    if loaded.recipe.name is None and path.name == RUN_RECIPE and loaded.decisions:
+        return path.absolute().parent.name
+    return loaded.recipe.name or path.stem
 
 
 def run_name(source: str) -> str:
@@ -74,6 +93,8 @@ def write_first_recipe(
     data: str, roles: Mapping[str, Any], out: Path | None, overwrite: bool, say: Callable[[str], None]
 ) -> Path:
     """Look at the data and write a commented recipe; returns its file."""
+    if Path(data).suffix.lower() in ENDINGS:
+        raise InputError(f"{data}: is a recipe already; edit it, or name data to write a recipe for")
     request = read_request(data, roles)
     target = out or Path(f"{request.name}.yaml")
     if target.suffix.lower() not in ENDINGS:
@@ -81,40 +102,22 @@ def write_first_recipe(
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already; name another with --out, or give --overwrite")
     with tempfile.TemporaryDirectory(prefix="sbert-triplet-") as scratch:
-        gatherer = Gatherer(request.recipe, None, Path(scratch), say)
+        gatherer = Gatherer(request.recipe, None, Path(scratch), say, set_aside=True)
         gathered = gatherer.gather()
     loss = choose_loss(request.recipe, gathered.kind)
     columns = Columns.from_roles(gatherer.table_roles) if gatherer.table_roles else Columns()
     recipe = request.recipe.model_copy(
         update={"loss": loss, "data": request.recipe.data.model_copy(update={"columns": columns})}
     )
-    heading = [f"{len(gathered.train):,} rows to train on, taken as {gathered.kind.value}. {gathered.method}"]
-    target.write_text(commented_recipe(recipe, heading=heading), encoding="utf-8")
-    return target
-
-
-def packaged_recipes() -> dict[str, str]:
-    """Names of the recipes that come with the package, and the first comment of each."""
-    found = {}
-    for file in sorted(_recipes().glob("*.yaml")):
-        first = file.read_text(encoding="utf-8").splitlines()[0]
-        found[file.stem] = first.lstrip("# ")
-    return found
-
-
-def packaged_recipe(name: str) -> Path:
-    """The file of a packaged recipe. Raises RecipeError with the names that there are."""
-    if name not in packaged_recipes():
-        raise RecipeError(
-            f"recipe {name}: does not come with the package; there are {', '.join(packaged_recipes())}"
+    rows = f"{len(gathered.train):,} rows to train on, taken as {gathered.kind.described}."
+    heading = [f"{rows} {gathered.method}"]
+    if gathered.rows_set_aside:
+        heading.append(
+            f"{gathered.rows_set_aside:,} rows cannot be used: mend them (sbert-triplet check lists them), "
+            "or set data.on_bad_row to skip."
         )
-    return _recipes() / f"{name}.yaml"
-
-
-def _recipes() -> Path:
-    """The folder of recipes: of the checkout that this file lies in, else as installed."""
-    checkout = Path(__file__).parents[2] / "recipes"
-    return checkout if checkout.is_dir() else Path(sysconfig.get_path("data")) / RECIPES
+    RunFolder(target.parent).write_text(target.name, commented_recipe(recipe, heading=heading))
+    return target
 
 
 def _quoted(value: Any) -> str:

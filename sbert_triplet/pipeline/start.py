@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -11,11 +14,13 @@ from sentence_transformers import SentenceTransformer
 from sbert_triplet.encoding.loading import ResolvedModel, load_model, resolve_model
 from sbert_triplet.encoding.tiny import tiny_encoder
 from sbert_triplet.encoding.tokens import TokenTable
-from sbert_triplet.pipeline.gather import Gathered
+from sbert_triplet.errors import InputError
+from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.arguments import choose_device
 
 TINY = "a tiny random encoder (--smoke)"
+VOCABULARY_TEXTS, VOCABULARY_CHARACTERS = 500, 500
 
 
 @dataclass(frozen=True)
@@ -27,30 +32,81 @@ class Encoder:
 
     @classmethod
     def tiny(cls, recipe: Recipe, data: Gathered) -> Encoder:
-        """A tiny random encoder over the run's own texts."""
-        texts = data.texts.texts(list(range(min(len(data.texts), 500))))
-        model = tiny_encoder(texts, seed=recipe.train.seed)
+        """A tiny random encoder over the run's own texts; the same one at every call."""
+        texts = data.texts.texts(list(range(min(len(data.texts), VOCABULARY_TEXTS))))
+        model = tiny_encoder([text[:VOCABULARY_CHARACTERS] for text in texts], seed=recipe.train.seed)
+        model.prompts.update(prompts_of(recipe))
         return cls(model, ResolvedModel(TINY, "folder", Path(TINY)))
 
     @property
     def random(self) -> bool:
         return self.resolved.name == TINY
 
+    @property
+    def sentence(self) -> str:
+        """What is tuned and where it came from, for people."""
+        return TINY if self.random else self.resolved.sentence()
+
     def tokens(self, data: Gathered) -> TokenTable:
         """An empty token table over the run's texts."""
         return TokenTable(self.model, lambda ids: data.texts.texts(list(ids)))
 
 
-def load_encoder(recipe: Recipe, device: str | None) -> Encoder:
-    """Resolve and load the recipe's model. Raises ModelError."""
-    resolved = resolve_model(str(recipe.model))
-    prompts = {"query": recipe.prompts.query, "document": recipe.prompts.document}
-    model = load_model(
-        resolved,
-        max_length=recipe.max_length,
-        prompts={role: prompt for role, prompt in prompts.items() if prompt is not None},
-        device=choose_device(device),
+def load_encoder(
+    recipe: Recipe, device: str | None, folder: Path | None = None, decided: Mapping[str, Any] | None = None
+) -> Encoder:
+    """Resolve and load the recipe's model.
+
+    ``folder`` is where a relative path starts after the current folder; ``decided`` what a resolved
+    recipe recorded, of which the commit of a model from the Hub is used again. Raises ModelError,
+    and InputError for a device that is not there.
+    """
+    chosen = device_named(device)
+    name, _, commit = str((decided or {}).get("model_commit", "")).rpartition("@")
+    resolved = resolve_model(
+        located_model(recipe.model, folder), revision=commit if name == recipe.model else None
     )
-    if torch.cuda.is_available() and model.device.type == "cuda":
+    model = load_model(resolved, max_length=recipe.max_length, prompts=prompts_of(recipe), device=chosen)
+    if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
     return Encoder(model, resolved)
+
+
+def located_model(name: str, folder: Path | None) -> str:
+    """The name, or the folder of that name that lies beside the recipe and not in the current folder."""
+    if folder is None or Path(name).expanduser().exists() or not (folder / name).is_dir():
+        return name
+    return str(folder / name)
+
+
+def prompts_of(recipe: Recipe) -> dict[str, str]:
+    """The prompts that the recipe sets; the encoder's own stay where it sets none."""
+    prompts = {"query": recipe.prompts.query, "document": recipe.prompts.document}
+    return {role: prompt for role, prompt in prompts.items() if prompt is not None}
+
+
+def device_named(wanted: str | None) -> torch.device:
+    """The device of that name, or the best at hand. Raises InputError for one that is not there."""
+    try:
+        device = choose_device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].split(" device type at start")[0]
+        raise InputError(
+            f"--device {wanted}: cannot be used here ({reason}); leave it out for the best at hand"
+        ) from error
+    return device
+
+
+@contextmanager
+def recorded_threads(decided: Mapping[str, Any]) -> Iterator[None]:
+    """Compute with as many threads as the resolved recipe recorded: their number changes last digits."""
+    before, threads = torch.get_num_threads(), decided.get("threads")
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -16,7 +16,10 @@ from sbert_triplet.errors import RecipeError
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Everything a run of the trainer is told; ``warmup`` below 1 is a share of the steps."""
+    """Everything a run of the trainer is told.
+
+    ``warmup`` below 1 is a share of the steps. ``max_grad_norm``: 0 or None clips nothing.
+    """
 
     steps: int
     batch_size: int = 64
@@ -24,7 +27,7 @@ class TrainSettings:
     schedule: str = "linear"
     warmup: float = 0.1
     weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    max_grad_norm: float | None = 1.0
     precision: str = "fp32"
     seed: int = 13
     deterministic: bool = False
@@ -46,7 +49,7 @@ def training_arguments(
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=int(warmup),
         weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
+        max_grad_norm=settings.max_grad_norm or 0.0,
         bf16=settings.precision == "bf16",
         fp16=settings.precision == "fp16",
         seed=settings.seed,
@@ -61,6 +64,8 @@ def training_arguments(
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        # A step is several forward passes, whose number differs between processes: a broadcast in each hangs.
+        ddp_broadcast_buffers=False,
         optim="adamw_torch_fused" if fused_optimizer(device) else "adamw_torch",
     )
 

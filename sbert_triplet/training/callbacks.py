@@ -85,7 +85,7 @@ class AfterStep(TrainerCallback):
 class BestOnDev(TrainerCallback):
     """Scores the encoder on the dev split every ``steps`` steps and keeps the best weights.
 
-    ``score(model)`` is larger for better. Training stops after ``patience`` scores in a row
+    ``score()`` is larger for better. Training stops after ``patience`` scores in a row
     without a new best; ``restore`` puts the best weights back.
     """
 
@@ -99,11 +99,13 @@ class BestOnDev(TrainerCallback):
         patience: int | None,
         log: StepLog,
     ) -> None:
-        self.objective, self.score, self.metric = objective, score, metric
+        self.score, self.metric = score, metric
+        # The encoder itself: a trainer for several devices puts a wrapper into the objective.
+        self._trained: dict[str, torch.nn.Module] = {"model": objective.model, "loss": objective.loss}
         self.steps, self.patience, self.log = steps, patience, log
         self.best: float | None = None
         self.best_step = 0
-        self._weights: dict[str, torch.Tensor] = {}
+        self._weights: dict[str, dict[str, torch.Tensor]] = {}
         self._without_gain = 0
 
     def on_step_end(
@@ -116,8 +118,7 @@ class BestOnDev(TrainerCallback):
             self.log.write({"step": state.global_step, "dev": {self.metric: value}})
         if self.best is None or value > self.best:
             self.best, self.best_step, self._without_gain = value, state.global_step, 0
-            weights = self.objective.state_dict()
-            self._weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+            self._weights = {name: _copied(module) for name, module in self._trained.items()}
             return
         self._without_gain += 1
         if self.patience is not None and self._without_gain >= self.patience:
@@ -125,5 +126,9 @@ class BestOnDev(TrainerCallback):
 
     def restore(self) -> None:
         """Load the best weights, where a score was taken."""
-        if self._weights:
-            self.objective.load_state_dict(self._weights)
+        for name, weights in self._weights.items():
+            self._trained[name].load_state_dict(weights)
+
+
+def _copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,9 @@ class Collator:
 
     ``sides``: how anchors and how positives and negatives are encoded. ``budget``: tokens of one
     forward pass, padding counted. With ``needs.views`` the text is encoded twice, and nothing is
-    encoded once for several places.
+    encoded once for several places. Labelled text for a loss over pairs gets another text of the
+    class as its second column, drawn anew for each ``epoch``. The trainer sets ``epoch``, ``rank``
+    and the number of ``processes``.
     """
 
     examples: Examples
@@ -70,6 +73,7 @@ class Collator:
     seed: int = 13
     rank: int = 0
     processes: int = 1
+    epoch: int = 0
     valid_label_columns: list[str] = field(default_factory=list)
 
     def prepare(self) -> None:
@@ -84,7 +88,7 @@ class Collator:
         numbers = np.asarray(rows, dtype=np.int64)
         batch = self.examples.select(numbers)
         columns = self._columns(batch, numbers)
-        negatives = batch.negatives if batch.negatives is not None and len(batch.negatives.values) else None
+        negatives = batch.negatives
         wanted = [*columns, *([(self.sides[1], negatives.values)] if negatives is not None else [])]
         forms = np.concatenate([np.full(len(ids), self.tokens.form(side)) for side, ids in wanted])
         ids = np.concatenate([ids for _, ids in wanted])
@@ -120,18 +124,26 @@ class Collator:
         return [first, (self.sides[1], batch.positives)]
 
     def _partners(self, batch: Examples, numbers: IntArray) -> IntArray:
-        """Another text of the same class for each row, drawn by (seed, row); itself where it has none."""
-        labels = self.examples.labels
-        if labels is None or batch.labels is None:
+        """Another text of the class of each row, drawn by (seed, epoch, row); itself where it has none."""
+        if batch.labels is None:
             raise ValueError("a loss over pairs needs a second text or class labels")
-        partners = batch.anchors.copy()
-        draw = keys(numbers, self.seed, 2)
-        for place, (label, number) in enumerate(zip(batch.labels, numbers, strict=True)):
-            members = np.flatnonzero(labels == label)
-            members = members[members != number]
-            if len(members):
-                partners[place] = self.examples.anchors[members[int(draw[place] % np.uint64(len(members)))]]
+        members, width = self._class_texts
+        first = np.searchsorted(members, batch.labels * width)
+        others = np.searchsorted(members, (batch.labels + 1) * width) - first - 1
+        own = np.searchsorted(members, batch.labels * width + batch.anchors)
+        draw = keys(numbers, self.seed, self.epoch, 2) % np.maximum(others, 1).astype(np.uint64)
+        place = first + draw.astype(np.int64)
+        place += place >= own
+        place[others == 0] = own[others == 0]
+        partners: IntArray = members[place] % width
         return partners
+
+    @cached_property
+    def _class_texts(self) -> tuple[IntArray, int]:
+        """The distinct (class, text) pairs as sorted numbers class * width + text, and the width."""
+        labels, anchors = self.examples.labels, self.examples.anchors
+        width = int(anchors.max(initial=0)) + 1
+        return (np.unique(labels * width + anchors) if labels is not None else anchors[:0]), width
 
     def _distinct(self, forms: IntArray, ids: IntArray) -> tuple[IntArray, IntArray]:
         """Positions of the texts to encode, and for every place the number of its text among them."""
@@ -174,6 +186,8 @@ def _tensor(values: NDArray[Any] | None) -> torch.Tensor | None:
 
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, torch.Tensor):
+        if device.type == "mps" and value.dtype == torch.float64:
+            value = value.float()  # Apple's devices have no double precision
         return value.to(device, non_blocking=True)
     if isinstance(value, list):
         return [{name: _moved(part, device) for name, part in group.items()} for group in value]

@@ -29,12 +29,14 @@ def seconds_per_token(
     """Time of forward and backward over the real tokens of at most 16 rows of each batch, the first
     batch left out as a warm-up.
 
-    Nothing of it stays: no optimizer step is taken, gradients are dropped and random generators
-    put back.
+    Nothing of it stays: no optimizer step is taken, gradients are dropped, and random generators and
+    what the loss counts are put back.
     """
     device = objective.model.device
     cuda = [device] if device.type == "cuda" else []
     seconds, tokens = 0.0, 0
+    counted = {name: value.clone() for name, value in objective.loss.state_dict().items()}
+    was_training = objective.training
     with torch.random.fork_rng(devices=cuda):
         objective.train()
         for number, rows in enumerate(batches):
@@ -49,6 +51,9 @@ def seconds_per_token(
                 seconds += time.perf_counter() - start
                 tokens += batch.tokens
             objective.zero_grad(set_to_none=True)
+    objective.loss.load_state_dict(counted)
+    objective.train(was_training)
+    objective.last = None
     return seconds / max(tokens, 1)
 
 

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
+from sbert_triplet.data.kinds import Kind
 from sbert_triplet.losses.batch import Embedded, Loss, LossOutput
 from sbert_triplet.training.collate import TokenBatch
 from sbert_triplet.training.gather import gather_rows
@@ -24,8 +25,9 @@ class Objective(nn.Module):
     texts are encoded once and known positives are never negatives. Batches of
     sentence-transformers' own collator (a list of features, one for each column, and one tensor of
     labels) make an Objective usable as ``loss=`` of its trainer; equal rows of tokens are then the
-    only equal texts that can be seen, and known positives beyond a row are not masked. Columns are
-    anchor, positive and any number of negatives; for losses of one column, the text.
+    only equal texts that can be seen, and known positives beyond a row are not masked. One column is
+    a text with its class, two are anchor and positive, or two texts and a score where the label is
+    a float, further ones are negatives.
 
     The attribute that holds the encoder is called ``model`` because that is the one which trainers
     replace by its wrapper for several devices; it is only ever entered as ``self.model(features)``.
@@ -72,24 +74,34 @@ class Objective(nn.Module):
         )
 
     def _embed_columns(self, features: Sequence[Features], labels: Tensor | None) -> Embedded:
+        needs = self.loss.needs_for(_kind(features, labels))
+        features = [features[0], features[0]] if needs.views else features
         rows = [self._encode(column) for column in features]
         sizes = _sizes(rows[0])
         ids = _token_row_ids(features, sizes)
         columns = [gather_rows(row, sizes) for row in rows]
         gathered = gather_rows(labels, sizes) if labels is not None else None
-        k = min(self.loss.needs.columns, len(columns))
+        k = 2 if needs.views else min(needs.columns, len(columns))
         extra, size = columns[k:], columns[0].shape[0]
         by_row = torch.stack(extra, dim=1).flatten(0, 1) if extra else None
-        whole = gathered is not None and not gathered.is_floating_point()
         return Embedded(
             columns=tuple(columns[:k]),
             ids=tuple(ids[:k]),
             negatives=by_row,
             negative_ids=torch.stack(ids[k:], dim=1).flatten() if extra else None,
             negative_rows=torch.arange(size + 1, device=rows[0].device) * len(extra) if extra else None,
-            labels=gathered if whole else None,
-            scores=gathered.float() if gathered is not None else None,
+            labels=gathered if needs.labels else None,
+            scores=gathered.float() if gathered is not None and not needs.labels else None,
         )
+
+
+def _kind(features: Sequence[Features], labels: Tensor | None) -> str:
+    """The kind of data, a value of ``data.kinds.Kind``, by the number of columns and the labels."""
+    if len(features) == 1:
+        return Kind.LABELLED
+    if len(features) > 2:
+        return Kind.TRIPLETS
+    return Kind.SCORED if labels is not None and labels.is_floating_point() else Kind.PAIRS
 
 
 def _sizes(rows: Tensor) -> tuple[int, ...]:

@@ -84,8 +84,10 @@ class ClassBatches(Batches):
     """Batches of P classes times K texts each (Hermans, Beyer, Leibe 2017, 1703.07737).
 
     An epoch cuts the shuffled texts of each class into portions of K (the last one filled up from
-    the class's own start) and draws P classes a batch with the number of their portions left as
-    weight. Portions left over when fewer than two classes remain are not used in that epoch.
+    the class's own start; a class of fewer than K texts is one smaller portion) and draws P classes
+    a batch with the number of their portions left as weight. Every epoch has as many batches, and
+    uses as many portions, as when the classes with most portions left were always taken; portions
+    left over when fewer than two classes remain are not used in that epoch.
     ``too_small``: classes with fewer than two texts, which make no portion.
     """
 
@@ -99,20 +101,36 @@ class ClassBatches(Batches):
         self._members = [np.flatnonzero(labels == name) for name in names[counts >= 2]]
         if len(self._members) < 2:
             raise ValueError("P x K batches need at least two classes with two texts each")
+        self._length = self._most_batches()
 
     def epoch_batches(self, epoch: int) -> list[IntArray]:
         portions = [self._portions(members, epoch) for members in self._members]
         left = np.array([len(portion) for portion in portions], dtype=np.int64)
         batches: list[IntArray] = []
         everyone = np.arange(len(portions))
-        while np.count_nonzero(left) >= 2:
-            noise = uniforms(everyone, self.seed, epoch, 1, len(batches))
-            with np.errstate(divide="ignore"):
-                order = np.argsort(-np.log(left) - np.log(-np.log(noise + 2.0**-54)), kind="stable")
-            chosen = order[: min(self.classes, np.count_nonzero(left))]
+        for number in range(len(self)):
+            # Exponential times with rates ``left``: the first P of them are P draws without replacement.
+            times = -np.log1p(-uniforms(everyone, self.seed, epoch, 1, number))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                times = np.where(left > 0, times / left, np.inf)
+            # A class with as many portions as there are batches to come has to be in each of them.
+            due = np.where(left >= len(self) - number, -left, 0)
+            chosen = np.lexsort((times, due))[: min(self.classes, np.count_nonzero(left))]
             left[chosen] -= 1
             batches.append(np.concatenate([portions[index][left[index]] for index in chosen]))
         return batches
+
+    def __len__(self) -> int:
+        return self._length
+
+    def _most_batches(self) -> int:
+        left = np.array([-(-len(members) // self.texts) for members in self._members])
+        count = 0
+        while np.count_nonzero(left) >= 2:
+            chosen = np.argsort(-left, kind="stable")[: min(self.classes, np.count_nonzero(left))]
+            left[chosen] -= 1
+            count += 1
+        return count
 
     def _portions(self, members: IntArray, epoch: int) -> list[IntArray]:
         shuffled = members[np.argsort(keys(members, self.seed, epoch), kind="stable")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from sbert_triplet.errors import DivergedError
 from sbert_triplet.training.collate import Collator, TokenBatch
@@ -19,14 +20,16 @@ from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.samplers import Batches
 
 LOSS_FILE = "loss.safetensors"
+_REMEDY = "lower train.learning_rate, or set train.precision to fp32"
 
 
 class Trainer(SentenceTransformerTrainer):
     """ST's trainer with global batches of row numbers.
 
     Every process draws the same batch from ``batches``; the collator hands each its share of the
-    texts. The parameters of the loss are clipped together with the encoder's, averaged over the
-    processes, and saved and loaded with each checkpoint.
+    texts. The parameters of the loss start alike on all processes, have their gradients averaged,
+    are clipped together with the encoder's, and are saved and loaded with each checkpoint. Raises
+    DivergedError, naming step and data rows, for an embedding, loss or gradient that is not finite.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class Trainer(SentenceTransformerTrainer):
         self.batches = batches
         self.objective: Objective = objective
         self.collator = collator
+        collator.rank, collator.processes = args.process_index, args.world_size
         self.rows_seen = 0
         self.tokens_seen = 0
+        self._rows = torch.zeros(0, dtype=torch.long)
         rows = Dataset.from_dict({"row": list(range(len(collator.examples)))})
         super().__init__(
             model=objective.model,
@@ -61,16 +66,25 @@ class Trainer(SentenceTransformerTrainer):
         """Global batches, not sharded: each process takes its share of the texts, not of the rows."""
         return DataLoader(
             range(len(self.collator.examples)),  # type: ignore[arg-type]
-            batch_sampler=_Epochs(self.batches),
+            batch_sampler=_Epochs(self.batches, self.collator),
             collate_fn=lambda rows: {"batch": self.collator(rows)},
         )
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train, and leave the encoder as it was called before: without the trainer's autocast."""
+        """Train, and leave the encoder without wrapper, autocast and marks of the trainer.
+
+        Dropout is a function of the seed and not of what was drawn since the trainer was made.
+        """
+        set_seed(self.args.seed)
+        if self.args.world_size > 1:
+            for tensor in self.objective.loss.state_dict().values():
+                torch.distributed.broadcast(tensor, src=0)
         try:
             return super().train(*args, **kwargs)
         finally:
-            self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False)
+            for mark in ("forward", "_original_forward", "_is_accelerate_prepared"):
+                vars(self.model).pop(mark, None)
+            self.objective.model = self.model_wrapped = self.model
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"batch": inputs["batch"].to(self.args.device)}
@@ -82,25 +96,41 @@ class Trainer(SentenceTransformerTrainer):
         return inputs["batch"], None
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *rest: Any) -> Tensor:
-        rows = inputs["batch"].rows
-        self.rows_seen += len(rows)
+        self._rows = inputs["batch"].rows
+        self.rows_seen += len(self._rows)
         self.tokens_seen += inputs["batch"].tokens
-        loss: Tensor = super().training_step(model, inputs, *rest)
+        try:
+            loss: Tensor = super().training_step(model, inputs, *rest)
+        except DivergedError as error:
+            raise self._diverged(str(error)) from error
         if not torch.isfinite(loss):
-            raise DivergedError(
-                f"step {self.state.global_step + 1}: the loss is {loss.item()} (data rows {_some(rows)}); "
-                "lower train.learning_rate, or set train.precision to fp32"
-            )
+            raise self._diverged(f"the loss is {loss.item()}; {_REMEDY}")
+        if self.args.world_size > 1:
+            for parameter in self._loss_parameters():
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= self.args.world_size
         return loss
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
-        own = [p for p in self.objective.loss.parameters() if p.grad is not None]
-        if self.args.world_size > 1:
-            for parameter in own:
-                torch.distributed.all_reduce(parameter.grad)
-                parameter.grad /= self.args.world_size
-        norm: Tensor = self.accelerator.clip_grad_norm_([*model.parameters(), *own], self.args.max_grad_norm)
+        return self._clip(model, self.args.max_grad_norm)
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Tensor | None = None) -> Tensor:
+        norm = grad_norm if grad_norm is not None else self._clip(model, float("inf"))
+        # With fp16 the gradient scaler leaves such a step out and goes on with a smaller scale.
+        if self.accelerator.scaler is None and not torch.isfinite(norm):
+            raise self._diverged(f"the norm of the gradient is {norm.item()}; {_REMEDY}")
         return norm
+
+    def _clip(self, model: torch.nn.Module, limit: float) -> Tensor:
+        parameters = [*model.parameters(), *self._loss_parameters()]
+        norm: Tensor = self.accelerator.clip_grad_norm_(parameters, limit)
+        return norm
+
+    def _loss_parameters(self) -> list[torch.nn.Parameter]:
+        return [parameter for parameter in self.objective.loss.parameters() if parameter.grad is not None]
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(f"step {self.state.global_step + 1}, data rows {_some(self._rows)}: {what}")
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
@@ -119,17 +149,28 @@ class Trainer(SentenceTransformerTrainer):
 
 
 class _Epochs:
-    """``Batches`` behind the face of a batch sampler whose inner sampler knows the epoch."""
+    """``Batches`` as a batch sampler that tells batches and collator the epoch.
 
-    def __init__(self, batches: Batches) -> None:
-        self.batch_sampler = batches
-        self.batch_size = None
+    The base class tells the ``batch_sampler`` of a data loader's batch sampler: on a resumed run
+    that is this, inside one which skips batches; otherwise it would be one of its own.
+    """
 
-    def __iter__(self) -> Any:
-        return iter(self.batch_sampler)
+    def __init__(self, batches: Batches, collator: Collator) -> None:
+        self._batches, self._collator = batches, collator
+
+    @property
+    def batch_sampler(self) -> _Epochs:
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self._batches.set_epoch(epoch)
+        self._collator.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._batches)
 
     def __len__(self) -> int:
-        return len(self.batch_sampler)
+        return len(self._batches)
 
 
 def _some(rows: Tensor) -> str:

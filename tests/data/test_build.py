@@ -174,34 +174,34 @@ def test_skipped_rows_keep_the_numbers_of_the_others() -> None:
 @pytest.mark.parametrize(
     ("columns", "roles", "message"),
     [
-        ({"a": ["x", None], "b": ["p", "q"]}, PAIRS, "row 1, column a: no text"),
-        ({"a": ["x", "\u200b "], "b": ["p", "q"]}, PAIRS, "row 1, column a: no text"),
-        ({"a": ["x", "y"], "b": [["p"], []]}, PAIRS, "row 1, column b: no text"),
-        ({"a": ["x", "y"], "b": [["p"], ["q", None]]}, PAIRS, "row 1, column b: no text"),
+        ({"a": ["x", None], "b": ["p", "q"]}, PAIRS, "row 2, column a: no text"),
+        ({"a": ["x", "\u200b "], "b": ["p", "q"]}, PAIRS, "row 2, column a: no text"),
+        ({"a": ["x", "y"], "b": [["p"], []]}, PAIRS, "row 2, column b: no text"),
+        ({"a": ["x", "y"], "b": [["p"], ["q", None]]}, PAIRS, "row 2, column b: no text"),
         (
             {"a": ["x", "y"], "b": [None, "p"], "c": [None, None]},
             Roles(Kind.PAIRS, "a", "b", more_positives=("c",)),
-            "row 0, column b: no text",
+            "row 1, column b: no text",
         ),
         (
             {"a": ["x", "y"], "b": ["p", "q"], "n": ["m", None]},
             Roles(Kind.TRIPLETS, "a", "b", ("n",)),
-            "row 1, column n: no text",
+            "row 2, column n: no text",
         ),
         (
             {"a": ["x", "y"], "label": [1.0, math.nan]},
             Roles(Kind.LABELLED, "a", label="label"),
-            "row 1, column label: no label",
+            "row 2, column label: no label",
         ),
         (
             {"a": ["x", "y"], "b": ["p", "q"], "label": [0, 3]},
             Roles(Kind.NLI, "a", "b", label="label"),
-            "row 1, column label: no NLI label",
+            "row 2, column label: no NLI label",
         ),
         (
             {"a": ["x", "y"], "b": ["p", "q"], "s": [0.0, math.inf]},
             Roles(Kind.SCORED, "a", "b", score="s"),
-            "row 1, column s: no finite number",
+            "row 2, column s: no finite number",
         ),
     ],
 )
@@ -313,20 +313,20 @@ def test_retrieval_ids_may_be_numbers_and_titles_absent() -> None:
     [
         (
             {"judgements": [{"query_id": "q9", "document_id": "d1", "score": 1}]},
-            "row 0: query_id 'q9' is not in queries",
+            "row 1: query_id 'q9' is not in queries",
         ),
         (
             {"judgements": [*JUDGEMENTS, {"query_id": "q1", "document_id": "d9", "score": 1}]},
-            "row 3: document_id 'd9' is not in the corpus .1 of 4 judgements",
+            "row 4: document_id 'd9' is not in the corpus .1 of 4 judgements",
         ),
         (
             {"judgements": [{"query_id": "q1", "document_id": "d1", "score": None}]},
-            "row 0: score is no finite number",
+            "row 1: score is no finite number",
         ),
         ({"judgements": [{"query_id": "q1", "score": 1}]}, "judgements: no column 'document_id'"),
         ({"queries": [*QUERIES, {"_id": "q1", "text": "again"}]}, "queries: _id 'q1' comes 2 times"),
-        ({"queries": [*QUERIES, {"_id": "q4", "text": " "}]}, "queries: row 3: no text"),
-        ({"queries": [*QUERIES, {"_id": None, "text": "x"}]}, "queries: row 3: _id is null"),
+        ({"queries": [*QUERIES, {"_id": "q4", "text": " "}]}, "queries: row 4: no text"),
+        ({"queries": [*QUERIES, {"_id": None, "text": "x"}]}, "queries: row 4: _id is null"),
         ({"corpus": [{"_id": "d1", "title": "T"}]}, "corpus: no column 'text'; there are _id, title"),
     ],
 )

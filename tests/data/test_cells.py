@@ -53,9 +53,9 @@ def test_texts() -> None:
     assert bad.rows.tolist() == [0, 1, 2, 3, 4, 6, 8]
     assert bad.counts() == {("a", Reason.NULL): 1, ("a", Reason.BLANK): 4, ("a", Reason.TOO_LONG): 2}
     assert bad.lines(rows=2) == [
-        "a: 1 cell null (row 0)",
-        "a: 4 cells blank (rows 1, 2, ...)",
-        "a: 2 cells too long (rows 6, 8)",
+        "a: 1 cell null (row 1)",
+        "a: 4 cells blank (rows 2, 3, ...)",
+        "a: 2 cells too long (rows 7, 9)",
     ]
 
 
@@ -88,7 +88,7 @@ def test_a_template_is_bad_only_as_a_whole() -> None:
     rows = dataset(a=["x", None, None, ""], b=["p", "q", None, " "], c=["1", "2", "3", "4"])
     bad = scan_cells(rows, Roles(Kind.PAIRS, "{a}\n{b}", "c"))
     assert found(bad) == {(2, "{a}\n{b}", Reason.BLANK), (3, "{a}\n{b}", Reason.BLANK)}
-    assert bad.lines() == ["{a}\\n{b}: 2 cells blank (rows 2, 3)"]
+    assert bad.lines() == ["{a}\\n{b}: 2 cells blank (rows 3, 4)"]
 
 
 def test_lists_of_texts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from sbert_triplet.data.column_names import is_remark, sides, text_rank, words
 from sbert_triplet.data.columns import describe_roles, infer_roles
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.errors import DataError
+from sbert_triplet.recipe.reading import recipe_from
 
 ROWS = 60
 Cell = Callable[[int], Any]
@@ -531,6 +533,12 @@ UNCLEAR = {
 }
 
 
+def as_options(roles: dict[str, str | list[str]]) -> str:
+    kind = [f'--set "data.kind={roles["kind"]}"'] if "kind" in roles else []
+    columns = [f"--{role} {json.dumps(column)}" for role, column in roles.items() if role != "kind"]
+    return " ".join([*columns, *kind])
+
+
 @pytest.mark.parametrize("case", UNCLEAR)
 def test_unclear_tables_are_refused_with_the_columns_and_a_way_out(case: str) -> None:
     columns = UNCLEAR[case]
@@ -542,9 +550,11 @@ def test_unclear_tables_are_refused_with_the_columns_and_a_way_out(case: str) ->
         assert f"\n  {name} " in message
     for cell in columns.values():
         assert not isinstance(cell(0), str) or len(cell(0)) < 12 or cell(0) not in message
-    data, settled = message.splitlines()[-2:]
-    assert data == "data:"
-    roles = yaml.safe_load(settled)["columns"]
+    advice, on_command_line = message[message.index("\ndata:\n") :].rsplit("\n", 1)
+    recipe = yaml.safe_load(advice)
+    recipe["data"]["train"] = "mine.csv"
+    roles = recipe_from(recipe, origin="mine.csv").data.given_roles()
+    assert on_command_line == f"The same on the command line: {as_options(roles)}"
     if case in ("one text alone", "no text", "labels all distinct", "one label for all"):
         assert roles["positive"] == "the column of the matching texts"
         return

@@ -172,9 +172,13 @@ def test_tiny_data_fills_every_split() -> None:
     ("anchors", "positives", "message"),
     [
         ([], [], "no rows"),
-        ([1], [2], "1 row holds only 1 different chain"),
-        ([1, 1, 1], [2, 2, 2], "3 rows hold only 1 different"),
-        ([1, 3], [2, 4], "2 rows hold only 2 different chains of shared texts.*too few for 3 splits"),
+        ([1], [2], "There is only 1 row, and every chain of shared texts stays in one split"),
+        ([1, 1, 1], [2, 2, 2], "3 rows hold only 1 chain of shared texts .are they copies"),
+        (
+            [1, 3],
+            [2, 4],
+            "2 rows hold only 2 different chains of shared texts.*too few for train and dev and test",
+        ),
     ],
     ids=["empty", "one row", "only duplicates", "two components"],
 )

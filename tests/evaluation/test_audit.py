@@ -98,8 +98,7 @@ def test_only_the_first_twenty_rows_are_listed() -> None:
     audit = audit_examples(clean(Kind.PAIRS), words, bad_cells=[(row, "c", "null") for row in range(50)])
     assert found(audit, "bad-cells").count == 50
     assert found(audit, "bad-cells").rows == tuple(range(20))
-    assert audit.table()[0][2] == "50"
-    assert audit.table()[0][4].endswith("18, 19, ...")
+    assert audit.lines()[0].endswith("(rows 1, 2, 3, 4, 5, 6, 7, 8, ...) [bad-cells]")
 
 
 def test_exact_duplicates_are_told_from_normalised_ones() -> None:
@@ -485,14 +484,14 @@ def test_errors_come_first_and_json_holds_everything() -> None:
         "level": "warning",
         "message": audit.findings[1].message,
         "count": 1,
-        "rows": [1009],
+        "rows": [1010],
     }
     assert read["lengths"]["anchor"]["max"] == 3
-    assert [row[:3] for row in audit.table()] == [
-        ("error", "margin-out-of-reach", ""),
-        ("warning", "anchor-equals-positive", "1"),
-        ("note", "duplicate-rows", "1"),
+    assert [(line.split()[0], line[line.rindex("(row") :]) for line in audit.lines()[1:]] == [
+        ("warning", "(row 1010) [anchor-equals-positive]"),
+        ("note", "(row 1004) [duplicate-rows]"),
     ]
+    assert audit.lines()[0].endswith("[margin-out-of-reach]")
 
 
 def load(

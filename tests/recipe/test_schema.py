@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ def of_type(value: Any, kind: str) -> bool:
 
 
 SCHEMA = recipe_schema()
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
 GOOD = [
     {"data": "a.csv"},
     {"data": {"train": ["a.csv", {"source": "b", "weight": 2}], "split": "date", "columns": None}},
@@ -156,3 +158,8 @@ def test_every_loss_and_distance_is_listed_with_its_options() -> None:
 
 def test_schema_is_json() -> None:
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_recipes_that_come_with_the_package_fit(file: Path) -> None:
+    assert valid(yaml.safe_load(file.read_text(encoding="utf-8")), SCHEMA, SCHEMA)

@@ -13,6 +13,7 @@ from sbert_triplet.data.examples import IntArray
 Level = Literal["error", "warning", "note"]
 
 ROWS_LISTED = 20
+ROWS_PRINTED = 8
 _ORDER = ("error", "warning", "note")
 
 
@@ -23,7 +24,8 @@ class Finding:
     ``code``: a stable name in kebab case. ``level``: an error stands in the way of training, a
     warning may spoil its result, a note is good to know. ``message``: what was found and what to do.
     ``count``: the rows concerned (the texts, of those that are cut off); 0 where it is not about
-    rows. ``rows``: the first 20 of their numbers in the source, from 0.
+    rows. ``rows``: the first 20 of their numbers in the source, from 0; what people are shown and
+    ``data.json`` count them from 1.
     """
 
     code: str
@@ -31,6 +33,14 @@ class Finding:
     message: str
     count: int = 0
     rows: tuple[int, ...] = ()
+
+    def where(self) -> str:
+        """The first rows in brackets, counted from 1; nothing for a finding that is not about rows."""
+        if not self.rows:
+            return ""
+        shown = [str(row + 1) for row in self.rows[:ROWS_PRINTED]]
+        more = ", ..." if self.count > len(shown) else ""
+        return f" (row{'s' if self.count > 1 else ''} {', '.join(shown)}{more})"
 
 
 @dataclass(frozen=True)
@@ -49,21 +59,14 @@ class Audit:
         return tuple(finding for finding in self.findings if finding.level == "error")
 
     def as_json(self) -> dict[str, Any]:
-        """The entries ``findings`` and ``lengths`` of ``data.json``."""
-        listed = [{**vars(finding), "rows": list(finding.rows)} for finding in self.findings]
+        """The entries ``findings`` and ``lengths`` of ``data.json``; rows are counted from 1."""
+        listed = [{**vars(finding), "rows": [row + 1 for row in finding.rows]} for finding in self.findings]
         return {"findings": listed, "lengths": {role: dict(values) for role, values in self.lengths.items()}}
 
-    def table(self) -> list[tuple[str, str, str, str, str]]:
-        """Rows for printing: level, code, count, message, row numbers."""
+    def lines(self) -> list[str]:
+        """One line a finding, for people: level, message, the first rows counted from 1, the code."""
         return [
-            (
-                finding.level,
-                finding.code,
-                f"{finding.count:,}" if finding.count else "",
-                finding.message,
-                ", ".join(map(str, finding.rows))
-                + (", ..." if finding.count > len(finding.rows) > 0 else ""),
-            )
+            f"{finding.level:<9}{finding.message}{finding.where()} [{finding.code}]"
             for finding in self.findings
         ]
 

@@ -14,21 +14,30 @@ FEW = 500
 FEW_HELD_OUT = 50
 
 
-def refused_cells(cells: Sequence[tuple[int, str, str]]) -> list[Finding]:
-    """One finding for each reason and column of ``cells``: (source row, column, reason)."""
+def refused_cells(cells: Sequence[tuple[int, str, str]], set_aside: bool = False) -> list[Finding]:
+    """One finding for each reason and column of ``cells``: (source row, column, reason).
+
+    An error, or a note where their rows were ``set_aside``.
+    """
     by_reason: dict[tuple[str, str], list[int]] = {}
     for row, column, reason in cells:
         by_reason.setdefault((column, reason), []).append(row)
     return [
         about_rows(
             "bad-cells",
-            "error",
-            f"Column '{column}': {times(len(rows), 'cell is', 'cells are')} {reason}. Correct "
-            f"{'it' if len(rows) == 1 else 'them'}, or set data.on_bad_row: skip to go on without.",
+            "note" if set_aside else "error",
+            f"Column '{column}': {times(len(rows), 'cell is', 'cells are')} {reason}. "
+            + _set_aside_or_correct(len(rows), set_aside),
             np.array(rows, dtype=np.int64),
         )
         for (column, reason), rows in by_reason.items()
     ]
+
+
+def _set_aside_or_correct(rows: int, set_aside: bool) -> str:
+    if set_aside:
+        return f"{times(rows, 'row was', 'rows were')} set aside."
+    return f"Correct {'it' if rows == 1 else 'them'}, or set data.on_bad_row: skip to go on without."
 
 
 def few_rows(examples: Examples, other: Mapping[str, Examples]) -> list[Finding]:

@@ -26,6 +26,7 @@ def audit_examples(
     texts: Texts,
     *,
     bad_cells: Sequence[tuple[int, str, str]] | None = None,
+    set_aside: bool = False,
     exact_rows: IntArray | None = None,
     other: Mapping[str, Examples] | None = None,
     tokenise: CountTokens | None = None,
@@ -39,15 +40,16 @@ def audit_examples(
     """Everything that is wrong or doubtful about ``examples``, the rows to train on.
 
     ``texts`` gives the texts of text ids. ``bad_cells``: (source row, column, reason) of cells
-    that could not be used. ``exact_rows``: (N,) as of ``equal_rows``, tells exact duplicates from
-    normalised ones. ``other``: given files by name (dev, test), with ids of the same text table.
-    ``tokenise``: token counts of texts, special tokens and prompt included; ``max_length``: how
-    many the encoder reads. ``prompts_expected``: as of ``known_prompts``. ``batch_plan``: classes
-    and texts of a class in a batch. ``margin``: its value, the largest value of the distance on
-    the encoder's output, and the distance's name. ``seed`` chooses the samples.
+    that could not be used; ``set_aside``: whether that is as asked for, else it is an error.
+    ``exact_rows``: (N,) as of ``equal_rows``, tells exact duplicates from normalised ones.
+    ``other``: given files by name (dev, test), with ids of the same text table. ``tokenise``: token
+    counts of texts, special tokens and prompt included; ``max_length``: how many the encoder reads.
+    ``prompts_expected``: as of ``known_prompts``. ``batch_plan``: classes and texts of a class in a
+    batch. ``margin``: its value, the largest value of the distance on the encoder's output, and the
+    distance's name. ``seed`` chooses the samples.
     """
     other = other or {}
-    findings: list[Finding] = refused_cells(bad_cells or ())
+    findings: list[Finding] = refused_cells(bad_cells or (), set_aside)
     findings += missing_prompts(prompts_expected, prompts_set)
     findings += unreachable_margin(margin)
     if len(examples) == 0:

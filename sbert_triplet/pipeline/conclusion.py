@@ -1,0 +1,44 @@
+"""The end of a run, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+NAME_WIDTH = 20
+
+
+def conclude(say: Callable[[str], None], report: Mapping[str, Any], out: Path) -> None:
+    """Say what ``report.json`` says: base against tuned, the general check, the verdict, where things lie."""
+    say("")
+    for name, entry in report["metrics"].items():
+        say(f"{name:<{NAME_WIDTH}} {_compared(entry)}")
+    main = report["main_metric"]
+    if (value := (report.get("bm25") or {}).get(main)) is not None:
+        say(f"{main:<{NAME_WIDTH}} BM25 {_number(value)}")
+    if general := report.get("general"):
+        say(f"{'everyday text':<{NAME_WIDTH}} {_compared(general)}")
+    say("")
+    say(f"Verdict on {main}: {report['verdict']}. {report['sentence']}")
+    if report.get("smoke"):
+        say("That was --smoke: a tiny random encoder and a few steps, so the figures mean nothing.")
+    say(f"Report: {out / 'report.html'}")
+    say(f"Model:  {out / 'model'} (the {report['shipped']} model)")
+
+
+def _compared(entry: Mapping[str, Any]) -> str:
+    interval = f"{_number(entry['low'], sign=True)} to {_number(entry['high'], sign=True)}"
+    if entry["low"] is None or entry["high"] is None:
+        interval = "too few for an interval"
+    return (
+        f"base {_number(entry['base'])}   tuned {_number(entry['tuned'])}   "
+        f"difference {_number(entry['difference'], sign=True)} ({interval}, n = {entry['n']:,})"
+    )
+
+
+def _number(value: float | None, *, sign: bool = False) -> str:
+    if value is None:
+        return "undefined"
+    value = round(value, 3) + 0.0
+    return f"{value:+.3f}" if sign else f"{value:.3f}"

@@ -1,0 +1,55 @@
+"""The data of a run as every later stage reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbert_triplet.data.examples import Examples
+from sbert_triplet.data.kinds import Kind
+from sbert_triplet.data.texts import TextTable
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The data of a run.
+
+    ``train``, ``dev`` and ``test`` share the ids of ``texts``; ``pool`` are the text ids of every
+    document that search ranks. ``repeats``: how often each training row comes in one pass, None where
+    each comes once. ``exact``: (N,) of the training rows, equal where two rows are the same to the
+    letter; None where that is not known. ``groups``: of the test rows, what is resampled whole.
+    ``given``: dev and test where they were not cut from train. ``bad_cells``: (row from 0, column,
+    reason) of the ``rows_set_aside``.
+    """
+
+    texts: TextTable
+    train: Examples
+    dev: Examples
+    test: Examples
+    pool: IntArray
+    roles: Mapping[str, str]
+    fingerprint: str
+    method: str
+    sources: tuple[str, ...]
+    repeats: IntArray | None = None
+    exact: IntArray | None = None
+    groups: IntArray | None = None
+    documents_seen: float | None = None
+    notes: tuple[str, ...] = ()
+    bad_cells: tuple[tuple[int, str, str], ...] = ()
+    rows_set_aside: int = 0
+    given: Mapping[str, Examples] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        return self.train.kind
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """How many rows each split has."""
+        return {"train": len(self.train), "dev": len(self.dev), "test": len(self.test)}

@@ -1,0 +1,96 @@
+"""Several sources and splits brought together: weights, class names, limits, shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+
+from sbert_triplet.data.cell_reading import batches, role_columns
+from sbert_triplet.data.examples import Examples
+from sbert_triplet.data.kinds import Kind, Roles
+from sbert_triplet.recipe.sources import Source
+from sbert_triplet.training.samplers import keys, uniforms
+
+IntArray = NDArray[np.int64]
+LIMIT_PURPOSE, WEIGHT_PURPOSE = 4, 3
+
+
+def exact_codes(dataset: datasets.Dataset, roles: Roles) -> IntArray:
+    """(rows,) hashes that are equal where every cell with a role is the same to the letter."""
+    texts = (roles.anchor, roles.positive, *roles.more_positives, *roles.negatives)
+    columns = [name for role in texts if role for name in role_columns(role, dataset.features)]
+    columns += [name for name in (roles.label, roles.score) if name]
+    codes = [
+        hash(tuple(map(repr, cells)))
+        for _, batch in batches(dataset, list(dict.fromkeys(columns)))
+        for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    ]
+    return np.array(codes, dtype=np.int64)
+
+
+def repeats_by_weight(parts: Sequence[Examples], sources: Sequence[Source], seed: int) -> IntArray | None:
+    """How often each row of the joined parts comes in one pass; None where each comes once.
+
+    A weight of 2 is twice, of 0.5 a half of the rows, chosen by (seed, row).
+    """
+    weights = np.concatenate(
+        [np.full(len(part), source.weight) for part, source in zip(parts, sources, strict=True)]
+    )
+    if (weights == 1.0).all():
+        return None
+    whole = np.floor(weights)
+    more = uniforms(np.arange(len(weights)), seed, WEIGHT_PURPOSE) < weights - whole
+    times: IntArray = (whole + more).astype(np.int64)
+    return times
+
+
+def with_common_classes(parts: Mapping[str, Examples]) -> dict[str, Examples]:
+    """Labelled parts that were read apart, with the same number for the same class name."""
+    labelled = [part for part in parts.values() if part.kind is Kind.LABELLED]
+    names = tuple(sorted({name for part in labelled for name in part.label_names}))
+    place = {name: number for number, name in enumerate(names)}
+
+    def moved(part: Examples) -> Examples:
+        if part.kind is not Kind.LABELLED or part.labels is None or part.label_names == names:
+            return part
+        numbers = np.array([place[name] for name in part.label_names], dtype=np.int64)
+        return replace(part, labels=numbers[part.labels], label_names=names)
+
+    return {name: moved(part) for name, part in parts.items()}
+
+
+def classes_unseen(train: Examples, held_out: Mapping[str, Examples]) -> list[str]:
+    """A note for each held-out split with rows of classes that no training row has."""
+    notes = []
+    for name, part in held_out.items():
+        if train.labels is None or part.labels is None or part.kind is not Kind.LABELLED or not len(part):
+            continue
+        unseen = ~np.isin(part.labels, train.labels)
+        if unseen.any():
+            notes.append(
+                f"{int(unseen.sum()):,} of {len(part):,} {name} rows are of classes that no training row "
+                "has: 1-NN and centroids cannot find these"
+            )
+    return notes
+
+
+def take_queries(judgements: datasets.Dataset, limit: int) -> datasets.Dataset:
+    """At most ``limit`` judgements, all or none of a query's, the queries spread over the table."""
+    if limit >= len(judgements):
+        return judgements
+    queries, rows = np.unique(np.array(judgements["query_id"], dtype=object), return_inverse=True)
+    order = np.argsort(keys(np.arange(len(queries)), LIMIT_PURPOSE), kind="stable")
+    fits = np.cumsum(np.bincount(rows)[order]) <= limit
+    fits[0] = True
+    return judgements.select(np.flatnonzero(np.isin(rows, order[fits])))
+
+
+def share(wanted: float | int, rows: int) -> tuple[float, int | None]:
+    """A share of the rows, and the number of rows that it is capped at, out of either."""
+    if isinstance(wanted, int) and wanted > 0:
+        return min(wanted / rows, 0.5), wanted
+    return float(wanted), None

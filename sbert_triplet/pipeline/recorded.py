@@ -1,0 +1,54 @@
+"""The recipe as it is written into the run folder: nothing in it depends on where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sbert_triplet.data.discovery import find_files
+from sbert_triplet.pipeline.start import located_model
+from sbert_triplet.recipe.model import Recipe
+from sbert_triplet.recipe.sources import Source
+from sbert_triplet.recipe.writing import resolved_yaml
+
+SOURCES = ("train", "dev", "test", "corpus")
+GLOB = "*?["
+
+
+def recorded_yaml(recipe: Recipe, decisions: Mapping[str, Any], folder: Path | None) -> str:
+    """The resolved recipe with whole paths, so that it runs again from wherever it is started.
+
+    ``folder`` is where relative paths start after the current one.
+    """
+    located = {
+        name: None if sources is None else tuple(_located(source, folder) for source in sources)
+        for name in SOURCES
+        for sources in [getattr(recipe.data, name)]
+    }
+    model = Path(located_model(recipe.model, folder)).expanduser()
+    changes = {
+        "data": recipe.data.model_copy(update=located),
+        "model": str(model.absolute()) if model.exists() else recipe.model,
+    }
+    return resolved_yaml(recipe.model_copy(update=changes), decisions)
+
+
+def _located(source: Source, folder: Path | None) -> Source:
+    if source.source is None:
+        return source
+    return source.model_copy(update={"source": whole_path(source.source, folder)})
+
+
+def whole_path(name: str, folder: Path | None) -> str:
+    """The absolute path of a file, folder or pattern by that name; the name of anything else."""
+    path = Path(name).expanduser()
+    candidates = [path] if folder is None or path.is_absolute() else [path, folder / path]
+    for candidate in candidates:
+        try:
+            known = candidate.exists() or (any(mark in name for mark in GLOB) and find_files(str(candidate)))
+        except (OSError, ValueError):
+            known = False
+        if known:
+            return str(candidate.absolute())
+    return name

@@ -1,0 +1,234 @@
+"""Short runs of which one process is to do the same as two: imported by a test, and started by it.
+
+As a script: ``several_processes.py FOLDER`` with the environment that ``accelerate launch`` sets;
+writes what each run gave to ``FOLDER/RANK.pt``.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from torch import Tensor
+from transformers import TrainerCallback
+
+from sbert_triplet.data.examples import Examples, Ragged
+from sbert_triplet.data.kinds import Kind
+from sbert_triplet.encoding.tiny import tiny_encoder
+from sbert_triplet.encoding.tokens import TokenTable
+from sbert_triplet.losses.batch import Loss
+from sbert_triplet.losses.cosent import CoSENTLoss
+from sbert_triplet.losses.ranking import MultipleNegativesRankingLoss
+from sbert_triplet.losses.triplet import TripletLoss
+from sbert_triplet.training.arguments import TrainSettings, training_arguments
+from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog
+from sbert_triplet.training.collate import Collator
+from sbert_triplet.training.known import KnownPositives
+from sbert_triplet.training.objective import Objective
+from sbert_triplet.training.samplers import Batches, ClassBatches, RowBatches
+from sbert_triplet.training.trainer import Trainer
+
+WORDS = ("red", "green", "blue", "cat", "dog", "horse", "runs", "sleeps", "eats", "slowly", "house", "tree")
+TEXTS = [
+    " ".join(WORDS[(5 * number + 3 * place * place) % 12] for place in range(1 + number * 7 % 13))
+    + f" {number}"
+    for number in range(60)
+]
+STEPS = 4
+
+
+@dataclass
+class Seen(TrainerCallback):
+    """The gradients of every step as the optimizer gets them, and the loss."""
+
+    objective: Objective
+    gradients: list[dict[str, Tensor]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
+        self.gradients.append(
+            {
+                name.replace("model.module.", "model."): parameter.grad.clone()
+                for name, parameter in self.objective.named_parameters()
+                if parameter.grad is not None
+            }
+        )
+        assert self.objective.last is not None
+        self.losses.append(float(self.objective.last.value))
+
+
+def ranking() -> tuple[Examples, Loss, Batches]:
+    """Repeated anchors and positives, known positives across rows, 0 to 3 negatives a row."""
+    examples = Examples(
+        Kind.PAIRS,
+        anchors=np.arange(24) % 15,
+        row_numbers=np.arange(24),
+        positives=20 + np.arange(24) * 5 % 18,
+        negatives=Ragged.from_lists(
+            [[40 + (row * 3 + place) % 12 for place in range(row % 4)] for row in range(24)]
+        ),
+    )
+    loss = MultipleNegativesRankingLoss(scale=10.0, learn_scale=True)
+    return examples, loss, RowBatches(24, 8, seed=3)
+
+
+def mined() -> tuple[Examples, Loss, Batches]:
+    labels = np.arange(40) % 5
+    examples = Examples(Kind.LABELLED, np.arange(40), np.arange(40), labels=labels)
+    return (
+        examples,
+        TripletLoss(distance="euclidean", margin=0.5, miner="hard"),
+        ClassBatches(labels, 4, 3, seed=3),
+    )
+
+
+def scored() -> tuple[Examples, Loss, Batches]:
+    examples = Examples(
+        Kind.SCORED,
+        np.arange(24),
+        np.arange(24),
+        positives=24 + np.arange(24) * 7 % 30,
+        scores=(np.arange(24) * 5 % 11) / 2,
+    )
+    return examples, CoSENTLoss(), RowBatches(24, 8, seed=3)
+
+
+def few() -> tuple[Examples, Loss, Batches]:
+    """A single text a batch: one of two processes has nothing to encode."""
+    examples = Examples(Kind.LABELLED, np.array([3, 3, 7, 7]), np.arange(4), labels=np.array([0, 1, 0, 1]))
+    return examples, TripletLoss(margin=0.3, miner="all"), RowBatches(4, 1, seed=3)
+
+
+RUNS: dict[str, Callable[[], tuple[Examples, Loss, Batches]]] = {
+    "ranking": ranking,
+    "mined": mined,
+    "scored": scored,
+    "few": few,
+}
+TABLES: dict[str, tuple[Callable[[], Loss], dict[str, list[Any]]]] = {
+    "columns of pairs": (
+        lambda: MultipleNegativesRankingLoss(scale=10.0, learn_scale=True),
+        {"anchor": [TEXTS[row % 15] for row in range(24)], "positive": TEXTS[30:54]},
+    ),
+    "a column with labels": (
+        lambda: TripletLoss(distance="euclidean", margin=0.5, miner="hard"),
+        {"text": TEXTS[:24], "label": [row % 2 for row in range(24)]},
+    ),
+}
+
+
+def encoder(dtype: torch.dtype) -> SentenceTransformer:
+    """Without dropout, whose draws depend on who encodes what."""
+    model = tiny_encoder(TEXTS, dimensions=16)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model.to(dtype)
+
+
+def run(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
+    """Train for a few steps with this package's trainer: in fp64 with Adam, in fp32 with SGD.
+
+    Adam makes rounding of gradients that are zero but for rounding as large as any other.
+    """
+    examples, loss, batches = RUNS[name]()
+    objective = Objective(model, loss)
+    collator = Collator(
+        examples,
+        TokenTable(model, lambda ids: [TEXTS[number] for number in ids]),
+        loss.needs_for(examples.kind.value),
+        ("text", "text"),
+        40,
+        KnownPositives(examples.known_positives()),
+    )
+    collator.prepare()
+    settings = TrainSettings(steps=STEPS, learning_rate=1e-3, warmup=0.0, save_steps=STEPS)
+    arguments = training_arguments(settings, folder / name, device="cpu")
+    if model.dtype is torch.float32:
+        arguments.optim, arguments.learning_rate = "sgd", 0.05
+    seen = Seen(objective)
+    log = StepLog(folder / f"{name}.jsonl", objective)
+    scores = iter([0.1, 0.9, 0.5, 0.4])
+    best = BestOnDev(objective, lambda: next(scores), metric="AP", steps=1, patience=None, log=log)
+    trainer = Trainer(
+        objective,
+        arguments,
+        collator=collator,
+        batches=batches,
+        callbacks=[AfterStep(objective), log, seen, best],
+    )
+    trainer.train()
+    weights = {key: tensor.clone() for key, tensor in objective.state_dict().items()}
+    best.restore()
+    restored = {key: tensor.clone() for key, tensor in objective.state_dict().items()}
+    return {
+        "gradients": seen.gradients,
+        "losses": seen.losses,
+        "weights": weights,
+        "best": restored,
+        "texts": [collator(batch.tolist()).shares for batch in batches.epoch_batches(0)],
+    }
+
+
+def run_in_library(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
+    """Train with sentence-transformers' own trainer and collator, 8 rows a step over all processes."""
+    make, table = TABLES[name]
+    objective = Objective(model, make())
+    seen = Seen(objective)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder / "library"),
+        max_steps=3,
+        per_device_train_batch_size=8 // int(os.environ.get("WORLD_SIZE", "1")),
+        learning_rate=0.05,
+        optim="sgd",
+        warmup_steps=0,
+        use_cpu=True,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(table),
+        loss=objective,
+        callbacks=[seen],
+    )
+    trainer.train()
+    weights = {
+        key.replace("model.module.", "model."): tensor.clone()
+        for key, tensor in objective.state_dict().items()
+    }
+    return {"gradients": seen.gradients, "losses": seen.losses, "weights": weights}
+
+
+def everything(folder: Path) -> dict[str, dict[str, Any]]:
+    """What every run gives in this process."""
+    gc.freeze()  # a trainer collects garbage at its start, which takes long over all that was imported
+    # Before the first trainer, after which only one process would write the files of a new encoder.
+    encoders = {
+        f"{name} {dtype}": encoder(dtype) for name in RUNS for dtype in (torch.float32, torch.float64)
+    }
+    others = {name: encoder(torch.float32) for name in TABLES}
+    found = {name: run(name.split()[0], model, folder) for name, model in encoders.items()}
+    return found | {name: run_in_library(name, model, folder) for name, model in others.items()}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    out = Path(sys.argv[1])
+    torch.save(everything(out / os.environ["RANK"]), out / f"{os.environ['RANK']}.pt")
+    torch.distributed.destroy_process_group()

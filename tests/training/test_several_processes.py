@@ -1,0 +1,136 @@
+"""Two processes of the same run do what one does."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+SCRIPT = Path(__file__).with_name("several_processes.py")
+LIMIT = 240
+RUNS = [
+    f"{name} {dtype}"
+    for name in ("ranking", "mined", "scored", "few")
+    for dtype in (torch.float32, torch.float64)
+]
+TABLES = ["columns of pairs", "a column with labels"]
+Found = dict[str, dict[str, Any]]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def start(rank: int, port: int, folder: Path) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH", "")]),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    (folder / str(rank)).mkdir()
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
+    """What each of two processes found."""
+    folder, port = tmp_path_factory.mktemp("ranks"), free_port()
+    processes = [start(rank, port, folder) for rank in (0, 1)]
+    end = time.monotonic() + LIMIT
+    try:
+        outputs = [process.communicate(timeout=max(end - time.monotonic(), 1))[0] for process in processes]
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"the processes wait for each other: nothing after {LIMIT} s")
+    finally:
+        for process in processes:
+            process.kill()
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output[-3000:]
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What one process finds."""
+    spec = importlib.util.spec_from_file_location("several_processes", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found: Found = module.everything(tmp_path_factory.mktemp("alone"))
+    return found
+
+
+def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor], close: float) -> None:
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=close, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("run", RUNS + TABLES)
+def test_gradients_and_weights_are_those_of_one_process(run: str, ranks: list[Found], alone: Found) -> None:
+    exact = "float64" in run
+    expected, found = alone[run], ranks[0][run]
+    assert found["losses"] == pytest.approx(expected["losses"], abs=1e-12 if exact else 1e-5)
+    assert len(found["gradients"]) == len(expected["gradients"]) > 2
+    for one, other in zip(found["gradients"], expected["gradients"], strict=True):
+        assert_close(one, other, 1e-12 if exact else 2e-6)
+    assert_close(found["weights"], expected["weights"], 1e-12 if exact else 1e-6)
+    if not run.startswith("few"):
+        assert max(float(tensor.abs().max()) for tensor in expected["gradients"][0].values()) > 1e-2
+
+
+@pytest.mark.parametrize("run", RUNS + TABLES)
+def test_both_processes_end_with_equal_weights(run: str, ranks: list[Found]) -> None:
+    one, other = (found[run]["weights"] for found in ranks)
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_best_weights_are_put_back_in_every_process(run: str, ranks: list[Found], alone: Found) -> None:
+    for found in ranks:
+        assert_close(found[run]["best"], alone[run]["best"], 1e-12 if "float64" in run else 1e-6)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_work_is_shared(run: str, ranks: list[Found], alone: Found) -> None:
+    for one, other, whole in zip(
+        ranks[0][run]["texts"], ranks[1][run]["texts"], alone[run]["texts"], strict=True
+    ):
+        assert one == other
+        assert len(one) == 2
+        assert sum(one) == sum(whole)
+        if not run.startswith("few"):
+            assert min(one) >= sum(one) // 4
+
+
+def test_parameters_of_the_loss_are_among_what_is_compared(alone: Found) -> None:
+    assert "loss.scale.log_scale" in alone[RUNS[0]]["gradients"][0]
+    assert alone[RUNS[0]]["gradients"][0]["loss.scale.log_scale"].abs() > 1e-3
