@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import signal
@@ -99,6 +100,19 @@ def tickets(count: int = 60) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_collection() -> None:
+    """What the imports made is never garbage; without this each run searches it for a third of a second."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that leave out the drawing of the report, which takes as long as the rest."""
+    monkeypatch.setattr(job, "write_report", lambda _: None)
+
+
 @pytest.fixture(autouse=True)
 def work(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -135,7 +149,7 @@ def test_verbs_and_options() -> None:
     assert found == VERBS
 
 
-def test_train_without_a_recipe(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_without_a_recipe(call: Call, undrawn: None) -> None:
     """Roles are inferred and printed, the run lies in runs/NAME, and its recipe is written into it."""
     result = call("train", "tickets.csv", *SMOKE)
     assert result.stderr == ""
@@ -165,7 +179,7 @@ def shipped(run: str) -> str:
     return str(json.loads((Path(run) / "report.json").read_text(encoding="utf-8"))["shipped"])
 
 
-def test_the_recipe_of_a_run_runs_again_under_another_name(call: Call) -> None:
+def test_the_recipe_of_a_run_runs_again_under_another_name(call: Call, undrawn: None) -> None:
     call("train", "tickets.csv", *SMOKE, "--name", "first")
     again = ("train", "runs/first/recipe.yaml", "--smoke")
     assert "runs/first: holds a finished run" in call(*again, code=2).stderr
@@ -175,7 +189,7 @@ def test_the_recipe_of_a_run_runs_again_under_another_name(call: Call) -> None:
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_columns_named_on_the_command_line(call: Call) -> None:
+def test_columns_named_on_the_command_line(call: Call, undrawn: None) -> None:
     """A template as a shell passes it, with the new line spelled; several positives."""
     write_csv("mine.csv", [{"a b": row["subject"], "c": row["body"], "d": row["reply"]} for row in tickets()])
     arguments = ["--anchor", r"{a b}\n--", "--positive", "c", "--positive", "d"]
@@ -186,7 +200,7 @@ def test_columns_named_on_the_command_line(call: Call) -> None:
     assert sum(report["data"]["rows"].values()) == 120
 
 
-def test_init_writes_a_recipe_that_runs(call: Call) -> None:
+def test_init_writes_a_recipe_that_runs(call: Call, undrawn: None) -> None:
     result = call("init", "tickets.csv")
     assert result.stdout.splitlines()[-1] == (
         "Written: tickets.yaml. Edit it, then: sbert-triplet train tickets.yaml"
@@ -245,7 +259,7 @@ def test_check_lists_every_bad_row_and_fails(call: Call) -> None:
     )
 
 
-def test_check_spares_runs_and_other_files(call: Call) -> None:
+def test_check_spares_runs_and_other_files(call: Call, undrawn: None) -> None:
     call("train", "tickets.csv", *SMOKE, "--out", "run")
     assert (
         "run: holds a finished run" in call("check", "tickets.csv", "--smoke", "--out", "run", code=2).stderr
@@ -281,7 +295,7 @@ def test_the_schema_has_every_section(call: Call) -> None:
     assert set(schema["properties"]) >= set(Recipe.model_fields)
 
 
-def test_the_gate(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gate(call: Call, undrawn: None) -> None:
     result = call("train", "tickets.csv", *SMOKE, "--require-gain", "--out", "run", code=1)
     assert "Verdict on nDCG@10" in result.stdout
     assert result.stderr.startswith("error: the gain that --require-gain asks for is not there: on nDCG@10")
@@ -328,9 +342,7 @@ def test_exit_codes(
     assert call("train", "tickets.csv", "--smoke", code=code).stderr.startswith(message)
 
 
-def test_warnings_of_the_package_are_one_line_and_others_are_left_out(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_warnings_of_the_package_are_one_line_and_others_are_left_out(call: Call, undrawn: None) -> None:
     result = call("train", "tickets.csv", *SMOKE, "--set", "train.batch_size=1")
     assert result.stderr.splitlines() == [
         "warning  MultipleNegativesRankingLoss: a batch without a single negative gives loss 0 and teaches "

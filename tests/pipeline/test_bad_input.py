@@ -27,6 +27,12 @@ Usage = namedtuple("Usage", "total used free")
 Refused = Callable[..., str]
 
 
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that leave out the drawing of the report, which takes as long as the rest."""
+    monkeypatch.setattr(job, "write_report", lambda _: None)
+
+
 @pytest.fixture
 def refused() -> Refused:
     """``refused(*arguments, code=2)``: the message of a run that was refused and left nothing."""
@@ -102,10 +108,7 @@ def test_a_cell_of_more_than_a_million_characters(tables: Tables, refused: Refus
     assert "A cell may hold 1,000,000 characters." in message
 
 
-def test_a_cell_of_exactly_a_million_characters_is_trained_on(
-    tables: Tables, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job, "write_report", lambda _: None)
+def test_a_cell_of_exactly_a_million_characters_is_trained_on(tables: Tables) -> None:
     rows = tables.pairs(40)
     rows[7]["answer"] = "é" * LIMIT
     arguments = ["train", tables.write("long.csv", rows), "--out", "out", *SMOKE]
