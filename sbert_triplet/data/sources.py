@@ -110,8 +110,15 @@ def take_rows(dataset: datasets.Dataset, limit: int) -> datasets.Dataset:
     """
     if limit >= len(dataset):
         return dataset
-    chosen = np.argsort(_scattered(len(dataset)), kind="stable")[:limit]
-    return dataset.select(np.sort(chosen))
+    return dataset.select(rows_taken(len(dataset), limit))
+
+
+def rows_taken(count: int, limit: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(at most limit,) the rows that ``take_rows`` takes of ``count``, ascending."""
+    if limit >= count:
+        return np.arange(count, dtype=np.int64)
+    chosen = np.argsort(_scattered(count), kind="stable")[:limit]
+    return np.sort(chosen).astype(np.int64)
 
 
 def _scattered(count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:

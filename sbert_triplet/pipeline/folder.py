@@ -90,8 +90,7 @@ class RunFolder:
         if not self.path.is_dir():
             return
         self._remove_staged()
-        with contextlib.suppress(OSError):
-            (self.path / "checkpoints").rmdir()
+        self.drop_empty("checkpoints")
         if (self.path / LOG).exists() or not self._made:
             return
         for name in OWN:
@@ -99,6 +98,11 @@ class RunFolder:
         for folder in self._made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+    def drop_empty(self, name: str) -> None:
+        """Remove a folder inside where nothing is in it."""
+        with contextlib.suppress(OSError):
+            (self.path / name).rmdir()
 
     def write_text(self, name: str, text: str) -> None:
         """The whole file or none of it."""

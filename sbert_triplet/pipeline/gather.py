@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,7 @@ from sbert_triplet.data.cells import scan_cells
 from sbert_triplet.data.columns import describe_roles, infer_roles
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Roles
-from sbert_triplet.data.sources import SourceSpec, Table, load_source, take_rows
-from sbert_triplet.data.splits import SplitPlan, Splits, split_examples
+from sbert_triplet.data.sources import SourceSpec, Table, load_source, rows_taken
 from sbert_triplet.data.texts import TextTable
 from sbert_triplet.errors import DataError
 from sbert_triplet.pipeline.documents import (
@@ -29,10 +30,11 @@ from sbert_triplet.pipeline.documents import (
 )
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.mixing import (
+    HELD_OUT,
     classes_unseen,
+    cut_splits,
     exact_codes,
     repeats_by_weight,
-    share,
     take_queries,
     with_common_classes,
 )
@@ -41,7 +43,6 @@ from sbert_triplet.recipe.sources import Source
 
 IntArray = NDArray[np.int64]
 Say = Callable[[str], None]
-HELD_OUT = ("dev", "test")
 
 
 class Gatherer:
@@ -79,10 +80,10 @@ class Gatherer:
             self.documents.append(self._corpus(source))
         parts = with_common_classes(parts)
         read = parts.pop("train")
-        splits = self._split(read, parts)
+        splits = cut_splits(read, parts, self.recipe, self.texts.texts)
         train, dev, test = read.select(splits.train), parts.get("dev"), parts.get("test")
         dev = dev if dev is not None else read.select(splits.dev)
-        cut = test is None
+        was_cut = test is None
         test = test if test is not None else read.select(splits.test)
         return Gathered(
             texts=self.texts,
@@ -96,7 +97,7 @@ class Gatherer:
             sources=tuple(self.names),
             repeats=None if self.repeats is None else self.repeats[splits.train],
             exact=self._exact(splits.train),
-            groups=splits.groups[splits.test] if cut and splits.groups is not None else None,
+            groups=splits.groups[splits.test] if was_cut and splits.groups is not None else None,
             documents_seen=documents_seen(train, test),
             notes=(*self.notes, *splits.notes, *classes_unseen(train, {"dev": dev, "test": test})),
             bad_cells=tuple(self.bad),
@@ -122,15 +123,16 @@ class Gatherer:
         loaded = self._load(source)
         if isinstance(loaded, RetrievalFolder):
             return self._retrieval(split, source, loaded, alone)
-        dataset = loaded.dataset
-        if split == "train" and self.recipe.data.limit is not None:
-            dataset = take_rows(dataset, self.recipe.data.limit)
+        dataset, taken = loaded.dataset, rows_taken(len(loaded.dataset), self._limit(split, source))
+        if len(taken) < len(dataset):
+            dataset = dataset.select(taken)
         roles = infer_roles(dataset, self.recipe.data.given_roles(), name=loaded.name)
         self.table_roles = self.table_roles or roles
         self._tell(loaded.name, loaded.origin, len(dataset), len(loaded.dataset), roles)
-        bad = scan_cells(dataset, roles)
+        found = scan_cells(dataset, roles)
+        bad = replace(found, cell_rows=taken[found.cell_rows])
         self._refuse_or_count(loaded.name, bad, len(dataset))
-        examples = build_examples(dataset, roles, self.texts, skip=bad.rows)
+        examples = build_examples(dataset, roles, self.texts, skip=found.rows)
         if not len(examples):
             raise DataError(
                 f"{loaded.name}: none of its {len(dataset):,} rows can be used:\n{_indented(bad)}\n"
@@ -138,7 +140,12 @@ class Gatherer:
             )
         if split == "train":
             self.exact.append(exact_codes(dataset, roles)[examples.row_numbers])
-        return examples
+        return replace(examples, row_numbers=taken[examples.row_numbers])
+
+    def _limit(self, split: str, source: Source) -> int:
+        """The most rows to take of a source."""
+        limits = [source.limit, self.recipe.data.limit if split == "train" else None]
+        return min((limit for limit in limits if limit is not None), default=sys.maxsize)
 
     def _exact(self, rows: IntArray) -> IntArray | None:
         known = [codes for codes in self.exact if codes is not None]
@@ -162,9 +169,7 @@ class Gatherer:
         if source.rows is not None:
             loaded = load_source(source.rows)
         elif source.source is not None:
-            spec = SourceSpec(
-                str(source.source), source.config, source.split, source.revision, limit=source.limit
-            )
+            spec = SourceSpec(source.source, source.config, source.split, source.revision)
             loaded = load_source(spec, folder=self.folder)
         else:
             raise DataError(
@@ -184,24 +189,19 @@ class Gatherer:
                 f"there are {', '.join(loaded.judgements)}"
             )
         self.roles.update(anchor="queries.text", positive="corpus.title and corpus.text", score="qrels.score")
-        examples = self._judged(split, loaded, wanted)
+        examples = self._judged(split, source, loaded, wanted)
         if split == "train":
             self.exact.append(None)
         if split == "train" and wanted == "train" and alone and source.split is None:
             for name in HELD_OUT:
                 if name in loaded.judgements and getattr(self.recipe.evaluate, name) != 0:
-                    self.beside[name] = self._judged(name, loaded, name)
+                    self.beside[name] = self._judged(name, source, loaded, name)
         return examples
 
-    def _judged(self, split: str, loaded: RetrievalFolder, judged_as: str) -> Examples:
-        judged = loaded.judgements[judged_as]
-        if split == "train" and self.recipe.data.limit is not None:
-            judged = take_queries(judged, self.recipe.data.limit)
-        of = (
-            f" of {len(loaded.judgements[judged_as]):,}"
-            if len(judged) < len(loaded.judgements[judged_as])
-            else ""
-        )
+    def _judged(self, split: str, source: Source, loaded: RetrievalFolder, judged_as: str) -> Examples:
+        every = loaded.judgements[judged_as]
+        judged = take_queries(every, self._limit(split, source))
+        of = f" of {len(every):,}" if len(judged) < len(every) else ""
         self.say(
             f"{loaded.name}: a retrieval folder of {len(loaded.corpus):,} documents; "
             f"{split}: {len(judged):,}{of} judgements of its split {judged_as}"
@@ -239,32 +239,6 @@ class Gatherer:
             "kept": ", ".join(roles.kept) or None,
         }
         self.roles.update({role: column for role, column in named.items() if column})
-
-    def _split(self, train: Examples, given: Mapping[str, Examples]) -> Splits:
-        evaluate, split = self.recipe.evaluate, self.recipe.data.split
-        dev, max_dev = (0.0, None) if "dev" in given else share(evaluate.dev, len(train))
-        test, max_test = (0.0, None) if "test" in given else share(evaluate.test, len(train))
-        if not dev and not test:
-            every = np.arange(len(train), dtype=np.int64)
-            none = np.zeros(0, dtype=np.int64)
-            return Splits(every, none, none, None, _nothing_cut(given))
-        plan = SplitPlan(
-            dev=dev,
-            test=test,
-            by=split.by,
-            how=split.how,
-            seed=self.recipe.train.seed,
-            max_dev=max_dev,
-            max_test=max_test,
-        )
-        return split_examples(train, plan, self.texts.texts)
-
-
-def _nothing_cut(given: Mapping[str, Examples]) -> str:
-    if not given:
-        return "No rows were held out."
-    names = " and ".join(name for name in HELD_OUT if name in given)
-    return f"Nothing was cut from train: {names} as given."
 
 
 def _names(sources: Sequence[Source]) -> list[str]:

@@ -28,7 +28,7 @@ from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
-from sbert_triplet.pipeline.outcome import report_of, save_models
+from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
 from sbert_triplet.pipeline.plan import Plan, plan_training
 from sbert_triplet.pipeline.recorded import recorded_yaml
 from sbert_triplet.pipeline.start import Encoder, load_encoder, recorded_threads
@@ -142,6 +142,7 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     before = evidence.measure()
     options.say(f"Training: {ready.plan.sentence()}")
     trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
+    home.drop_empty("checkpoints")
     options.say(f"Trained {trained.steps:,} steps in {duration(trained.seconds)}; measuring the tuned model")
     after = evidence.measure()
     found = gather_evidence(evidence, before, after, home.path / "predictions")
@@ -227,24 +228,6 @@ def refuse_errors(audit: Audit) -> None:
     """Raise InputError where a finding stands in the way of training."""
     if audit.errors:
         raise InputError("\n".join(finding.message + finding.where() for finding in audit.errors))
-
-
-def data_record(ready: Prepared) -> dict[str, Any]:
-    """``data.json``."""
-    data = ready.data
-    return {
-        "sources": list(data.sources),
-        "fingerprint": data.fingerprint,
-        "kind": data.kind.value,
-        "roles": dict(data.roles),
-        "rows": data.rows,
-        "rows_set_aside": data.rows_set_aside,
-        "texts": len(data.texts),
-        "documents": len(data.pool),
-        "split": data.method,
-        "notes": list(data.notes),
-        **ready.audit.as_json(),
-    }
 
 
 def smoke(recipe: Recipe) -> Recipe:

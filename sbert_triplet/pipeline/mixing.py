@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from sbert_triplet.data.cell_reading import batches, role_columns
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind, Roles
+from sbert_triplet.data.splits import SplitPlan, Splits, Texts, split_examples
+from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.sources import Source
 from sbert_triplet.training.samplers import keys, uniforms
 
 IntArray = NDArray[np.int64]
+HELD_OUT = ("dev", "test")
 LIMIT_PURPOSE, WEIGHT_PURPOSE = 4, 3
 
 
@@ -89,7 +92,35 @@ def take_queries(judgements: datasets.Dataset, limit: int) -> datasets.Dataset:
     return judgements.select(np.flatnonzero(np.isin(rows, order[fits])))
 
 
-def share(wanted: float | int, rows: int) -> tuple[float, int | None]:
+def cut_splits(train: Examples, given: Mapping[str, Examples], recipe: Recipe, texts: Texts) -> Splits:
+    """What is held out of the rows that were read for training: the splits that were not given."""
+    evaluate, split = recipe.evaluate, recipe.data.split
+    dev, max_dev = (0.0, None) if "dev" in given else _share(evaluate.dev, len(train))
+    test, max_test = (0.0, None) if "test" in given else _share(evaluate.test, len(train))
+    if not dev and not test:
+        every = np.arange(len(train), dtype=np.int64)
+        none = np.zeros(0, dtype=np.int64)
+        return Splits(every, none, none, None, _nothing_cut(given))
+    plan = SplitPlan(
+        dev=dev,
+        test=test,
+        by=split.by,
+        how=split.how,
+        seed=recipe.train.seed,
+        max_dev=max_dev,
+        max_test=max_test,
+    )
+    return split_examples(train, plan, texts)
+
+
+def _nothing_cut(given: Mapping[str, Examples]) -> str:
+    if not given:
+        return "No rows were held out."
+    names = " and ".join(name for name in HELD_OUT if name in given)
+    return f"Nothing was cut from train: {names} as given."
+
+
+def _share(wanted: float | int, rows: int) -> tuple[float, int | None]:
     """A share of the rows, and the number of rows that it is capped at, out of either."""
     if isinstance(wanted, int) and wanted > 0:
         return min(wanted / rows, 0.5), wanted

@@ -84,6 +84,24 @@ def save(model: SentenceTransformer, folder: Path, sample: list[str]) -> None:
     staged.replace(folder)
 
 
+def data_record(ready: Prepared) -> dict[str, Any]:
+    """``data.json``."""
+    data = ready.data
+    return {
+        "sources": list(data.sources),
+        "fingerprint": data.fingerprint,
+        "kind": data.kind.value,
+        "roles": dict(data.roles),
+        "rows": data.rows,
+        "rows_set_aside": data.rows_set_aside,
+        "texts": len(data.texts),
+        "documents": len(data.pool),
+        "split": data.method,
+        "notes": list(data.notes),
+        **ready.audit.as_json(),
+    }
+
+
 def report_of(
     ready: Prepared,
     trained: Trained,

@@ -30,7 +30,7 @@ class Source(Section):
     revision: FilledText | None = Field(default=None, description="Branch, tag or commit of a Hub data set")
     limit: Count | None = Field(default=None, description="Take at most this many of its rows")
     weight: Positive = Field(
-        default=1.0, description="Share of this source among several, relative to theirs"
+        default=1.0, description="How often its rows come in one pass: 2 is twice, 0.5 a half of them"
     )
     memory: FilledText | None = Field(
         default=None, description="Fingerprint of rows that were given in Python and are not in the recipe"

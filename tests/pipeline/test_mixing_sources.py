@@ -176,6 +176,30 @@ def test_a_limit_spreads_over_the_file(tables: Tables, train: Train) -> None:
     assert any(int(query.rstrip("?").split()[-1]) >= 100 for query in queries)
 
 
+def test_rows_of_a_limited_file_keep_their_numbers(tables: Tables, train: Train) -> None:
+    """Row 150 of the file is row 150 in every message, however few rows are read."""
+    rows = tables.pairs(200)
+    for number in range(200):
+        rows[number]["answer"] = "" if number == 150 else rows[number]["answer"]
+    name = tables.write("mine.csv", rows)
+    for limit in (100, 120, 140, 160, 199):
+        data = gathered({"train": name, "limit": limit, "on_bad_row": "skip"})
+        assert sum(data.rows.values()) + data.rows_set_aside == limit
+        assert [row for row, _, _ in data.bad_cells] in ([], [150])
+        questions = [tables.question(int(row)) for row in data.train.row_numbers]
+        assert anchors_of(data.train, data) == questions
+    assert data.rows_set_aside == 1
+
+
+def test_a_source_has_a_limit_of_its_own(tables: Tables) -> None:
+    many = [{"question": f"one {n}", "answer": f"two {n}"} for n in range(100)]
+    sources = [
+        {"source": tables.write("many.csv", many), "limit": 30},
+        tables.write("few.csv", tables.pairs(20)),
+    ]
+    assert sum(gathered({"train": sources}).rows.values()) == 50
+
+
 def test_take_queries_keeps_queries_whole_and_is_stable() -> None:
     judged = datasets.Dataset.from_dict(
         {"query_id": [f"q{n // 3}" for n in range(90)], "document_id": [f"d{n}" for n in range(90)]}

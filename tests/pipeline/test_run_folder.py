@@ -76,7 +76,7 @@ def test_everything_that_a_run_leaves(tables: Tables, train: Train, texts: list[
     home = finished.run.folder
     names = {item.name for item in home.iterdir()}
     wanted = {"recipe.yaml", "data.json", "report.json", "report.html", "report.md", "log.jsonl"}
-    assert wanted | {"candidate", "model", "predictions", "checkpoints"} == names
+    assert wanted | {"candidate", "model", "predictions"} == names
     assert_schema(json.loads((home / "report.json").read_text(encoding="utf-8")))
     assert_no_text_outside(home)
     for folder in (home / "candidate", finished.run.model):
