@@ -19,24 +19,67 @@ app = typer.Typer(
     help="Fine-tune a sentence-embedding model on your own text, and see whether it got better.",
 )
 
+COLUMNS, RECIPE, RUN = "Columns (else inferred by name and type)", "Recipe", "Run"
+
 DataOrRecipe = Annotated[
-    str, typer.Argument(metavar="RECIPE|DATA", help="A recipe (.yaml), a file or folder, or a Hub id.")
+    str,
+    typer.Argument(
+        metavar="RECIPE|DATA",
+        help="A recipe: a .yaml file, or a name that `sbert-triplet recipe` lists. "
+        "Or data: a file (csv, tsv, json, jsonl, parquet), a folder, a Hub id.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the recipe, as train.epochs=2."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value of the recipe, as train.epochs=2; may be repeated.",
+        rich_help_panel=RECIPE,
+    ),
 ]
-Anchor = Annotated[str | None, typer.Option(help="Column (or template) of queries or first texts.")]
+Anchor = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help='Queries or first texts: a column, or a template as "{subject}\\n{body}".',
+        rich_help_panel=COLUMNS,
+    ),
+]
 Positive = Annotated[
-    list[str] | None, typer.Option(help="Column of texts that belong to the anchor; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN", help="Texts that belong to the anchor; may be repeated.", rich_help_panel=COLUMNS
+    ),
 ]
-Negative = Annotated[list[str] | None, typer.Option(help="Column of texts that do not; may be repeated.")]
-Label = Annotated[str | None, typer.Option(help="Column of classes, or of NLI labels.")]
-Score = Annotated[str | None, typer.Option(help="Column of scores of pairs.")]
-Weight = Annotated[str | None, typer.Option(help="Column of row weights.")]
-Model = Annotated[str | None, typer.Option(help="The encoder: a folder, a run folder or a Hub id.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="A tiny random encoder and a few rows: does it run?")]
+Negative = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN", help="Texts that do not belong to it; may be repeated.", rich_help_panel=COLUMNS
+    ),
+]
+Label = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Classes, or NLI labels.", rich_help_panel=COLUMNS)
+]
+Score = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Scores of pairs.", rich_help_panel=COLUMNS)
+]
+Weight = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Weights of rows.", rich_help_panel=COLUMNS)
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The encoder to start from: a folder, a run folder or a Hub id.",
+        rich_help_panel=RECIPE,
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=RUN)]
+Smoke = Annotated[
+    bool,
+    typer.Option("--smoke", help="Does it run? A tiny random encoder and a few rows.", rich_help_panel=RUN),
+]
 
 
 def roles_given(
@@ -70,17 +113,36 @@ def train(
     weight: Weight = None,
     model: Model = None,
     set_: Set = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; else runs/NAME.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="NAME of the run folder; else the recipe's or file's.")
+    max_steps: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="At most this many steps.", rich_help_panel=RECIPE),
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="At most this many steps.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The run folder; else runs/NAME.", rich_help_panel=RUN),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="NAME of the run folder; else the recipe's or file's.", rich_help_panel=RUN
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a finished run.", rich_help_panel=RUN)
+    ] = False,
     require_gain: Annotated[
-        bool, typer.Option("--require-gain", help="Exit with 1 unless the tuned model is shown better.")
+        bool,
+        typer.Option(
+            "--require-gain", help="Exit with 1 unless the tuned model is shown better.", rich_help_panel=RUN
+        ),
     ] = False,
     smoke: Smoke = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; else the best at hand.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEVICE", help="cpu, cuda, cuda:1, mps; else the best at hand.", rich_help_panel=RUN
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Train on your data and compare base and tuned model on held-out rows."""
@@ -123,7 +185,12 @@ def check(
     weight: Weight = None,
     model: Model = None,
     set_: Set = None,
-    out: Annotated[Path | None, typer.Option(help="Where data.json goes; else runs/NAME-check.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where data.json goes; else runs/NAME-check.", rich_help_panel=RUN
+        ),
+    ] = None,
     smoke: Smoke = False,
     debug: Debug = False,
 ) -> None:
@@ -147,14 +214,19 @@ def check(
 @app.command()
 def init(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder or a Hub id.")],
-    out: Annotated[Path | None, typer.Option(help="The recipe to write; else NAME.yaml here.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The recipe to write; else NAME.yaml here.", rich_help_panel=RUN),
+    ] = None,
     anchor: Anchor = None,
     positive: Positive = None,
     negative: Negative = None,
     label: Label = None,
     score: Score = None,
     weight: Weight = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the recipe.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the recipe.", rich_help_panel=RUN)
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Look at the data and write a commented recipe to edit."""

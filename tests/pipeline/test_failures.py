@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -117,6 +118,29 @@ def test_a_real_limit_on_the_size_of_files(tables: Tables, tiny_folder: Path, tr
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     left = {str(item.relative_to("out")) for item in Path("out").rglob("*")}
     assert left == {"recipe.yaml", "data.json", "log.jsonl", "predictions", "predictions/items.parquet"}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="a file system in memory")
+def test_a_disk_that_is_really_full(
+    tables: Tables, tiny_folder: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tables.write("mine.csv", tables.pairs())
+    Path("small").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", "small"]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only the administrator may mount a small disk")
+    try:
+        with pytest.raises(MachineError, match=r"small/run: 0 MB are free on this disk"):
+            train(data, "small/run", smoke=False, model=str(tiny_folder))
+        assert list(Path("small").iterdir()) == []
+        monkeypatch.setattr(job, "_needed_bytes", lambda _: 0)
+        with pytest.raises(MachineError, match=r"the disk is full .*make room"):
+            train(data, "small/run", smoke=False, model=str(tiny_folder), train={"max_steps": 2})
+        left = {item.name for item in (Path("small") / "run").iterdir()}
+        assert left == {"recipe.yaml", "data.json", "log.jsonl", "predictions"}
+    finally:
+        subprocess.run(["umount", "small"], check=True)
 
 
 def test_running_out_of_memory_in_training(
