@@ -420,14 +420,14 @@ def test_a_signal_stops_a_run_and_nothing_half_written_stays(
     )
     wait_for(Path("run") / "log.jsonl", process)
     process.send_signal(number)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=120)
     assert (process.returncode, error) == (128 + number, "stopped\n")
     assert not list(temporary.iterdir())
     assert {item.name for item in Path("run").iterdir()} == {"recipe.yaml", "data.json", "log.jsonl"}
 
 
 def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    for _ in range(600):
+    for _ in range(1800):
         if file.is_file() and file.stat().st_size:
             return
         assert process.poll() is None, process.communicate()
