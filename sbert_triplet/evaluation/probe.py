@@ -10,7 +10,6 @@ is closer to the sentence; the same question before and after tuning shows what 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from sbert_triplet.errors import ModelError
 from sbert_triplet.evaluation.results import FloatArray
+from sbert_triplet.nearest import SIMILARITIES, row_similarities
 
 PROBE_FILE = "probe.jsonl"
 
@@ -69,14 +69,15 @@ def probe_hits(
     Raises ModelError for embeddings that are not finite, ValueError for an unknown similarity or
     shapes that differ.
     """
-    if similarity not in _SIMILARITIES:
-        raise ValueError(f"similarity {similarity!r} is unknown; use one of {', '.join(_SIMILARITIES)}")
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"similarity {similarity!r} is unknown; use one of {', '.join(SIMILARITIES)}")
     sentences, paraphrases, near_misses = (
         np.asarray(emb, dtype=np.float64) for emb in (sentence_emb, paraphrase_emb, near_miss_emb)
     )
     _check(sentences, paraphrases, near_misses)
-    score = _SIMILARITIES[similarity]
-    return (score(sentences, paraphrases) > score(sentences, near_misses)).astype(np.float64)
+    to_paraphrase = row_similarities(sentences, paraphrases, similarity=similarity)
+    to_near_miss = row_similarities(sentences, near_misses, similarity=similarity)
+    return (to_paraphrase > to_near_miss).astype(np.float64)
 
 
 def _check(sentences: FloatArray, paraphrases: FloatArray, near_misses: FloatArray) -> None:
@@ -91,36 +92,3 @@ def _check(sentences: FloatArray, paraphrases: FloatArray, near_misses: FloatArr
             f"the model gives embeddings that are not finite for {int((~finite).sum())} of {finite.size} "
             f"probe triplets, the first at row {int(np.argmin(finite))}; check its weights and precision"
         )
-
-
-def _dot(left: FloatArray, right: FloatArray) -> FloatArray:
-    products: FloatArray = (left * right).sum(axis=1)
-    return products
-
-
-def _cosine(left: FloatArray, right: FloatArray) -> FloatArray:
-    return _dot(_unit(left), _unit(right))
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: FloatArray = rows / np.where(norms == 0.0, 1.0, norms)
-    return unit
-
-
-def _euclidean(left: FloatArray, right: FloatArray) -> FloatArray:
-    distances: FloatArray = np.linalg.norm(left - right, axis=1)
-    return -distances
-
-
-def _manhattan(left: FloatArray, right: FloatArray) -> FloatArray:
-    distances: FloatArray = np.abs(left - right).sum(axis=1)
-    return -distances
-
-
-_SIMILARITIES: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
-    "cosine": _cosine,
-    "dot": _dot,
-    "euclidean": _euclidean,
-    "manhattan": _manhattan,
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -74,7 +74,6 @@ class Collator:
     rank: int = 0
     processes: int = 1
     epoch: int = 0
-    valid_label_columns: list[str] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Tokenise every text of the examples."""
