@@ -51,7 +51,10 @@ check: $(VENV)/.test
 	$(BIN)/python -m mypy
 
 bench: $(VENV)/.test
-	$(BIN)/python eval/kinds.py
+	@test -n "$(DATA)" || { echo "make bench DATA=folder of the data sets (eval/README.md)"; exit 2; }
+	$(BIN)/python eval/kinds.py $(DATA)
+	$(BIN)/python eval/recipes.py $(DATA)
+	$(BIN)/python eval/batch_all.py
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -8,17 +8,13 @@ eval/results/kinds-NAME.json; `--table` prints all of them as the table of the R
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from record import RESULTS, ROOT, write
+from record import ROOT
+from runs import command_line
 
-from sbert_triplet.pipeline.job import Options, run
-from sbert_triplet.pipeline.request import read_request
-from sbert_triplet.terminal import Terminal, quiet
+from sbert_triplet.pipeline.request import Request, read_request
 
 
 @dataclass(frozen=True)
@@ -38,23 +34,11 @@ CASES = {
     "mlquestions": Case("mlquestions", 30, "retrieval"),
     "medquad": Case("medquad/train.parquet", 40),
 }
-KEPT = (
-    "task",
-    "main_metric",
-    "metrics",
-    "bm25",
-    "verdict",
-    "sentence",
-    "shipped",
-    "pool",
-    "general",
-    "train",
-)
 
 
-def measure(name: str, data: Path, scratch: Path) -> None:
-    """One run; its figures go to eval/results."""
-    case, terminal = CASES[name], Terminal()
+def request_of(name: str, data: Path) -> Request:
+    """What a data set's run is asked for."""
+    case = CASES[name]
     overrides = []
     source = str(data / case.path)
     if case.recipe is not None:
@@ -63,55 +47,8 @@ def measure(name: str, data: Path, scratch: Path) -> None:
             f"data.test={{source: {source}, split: test}}",
         ]
         source = str(ROOT / "recipes" / f"{case.recipe}.yaml")
-    request = read_request(source, {}, overrides, max_steps=case.steps)
-    options = Options(say=terminal.say, progress=terminal.progress, decisions=request.decisions)
-    finished = run(request.recipe, scratch / name, folder=request.folder, options=options)
-    figures = {key: finished.report[key] for key in KEPT if key in finished.report}
-    figures["data"] = {
-        **finished.report["data"],
-        "sources": [Path(each).name for each in finished.report["data"]["sources"]],
-    }
-    print(write(f"kinds-{name}", {"data": name, "max_steps": case.steps, **figures}))
-
-
-def table() -> str:
-    """All results as Markdown."""
-    lines = [
-        "| data | taken as | train rows | steps | metric | base | tuned | difference (95 % interval) |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name in CASES:
-        file = RESULTS / f"kinds-{name}.json"
-        if not file.is_file():
-            continue
-        found = json.loads(file.read_text(encoding="utf-8"))["results"]
-        main, data = found["metrics"][found["main_metric"]], found["data"]
-        lines.append(
-            f"| {name} | {data['kind']} | {data['rows']['train']:,} | {found['train']['steps']} "
-            f"| {found['main_metric']} | {main['base']:.3f} | {main['tuned']:.3f} "
-            f"| {main['difference']:+.3f} ({main['low']:+.3f} to {main['high']:+.3f}), {found['verdict']} |"
-        )
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Parse, run, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path, nargs="?", help="the folder of the data sets")
-    parser.add_argument("--only", nargs="*", choices=list(CASES), default=list(CASES))
-    parser.add_argument("--table", action="store_true", help="print the results that there are")
-    arguments = parser.parse_args()
-    if not arguments.table:
-        if arguments.data is None:
-            parser.error("name the folder of the data sets")
-        quiet()
-        for name in arguments.only:
-            with tempfile.TemporaryDirectory() as scratch:
-                measure(name, arguments.data, Path(scratch))
-    print(table())
+    return read_request(source, {}, overrides, max_steps=case.steps)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, "kinds", list(CASES), request_of)

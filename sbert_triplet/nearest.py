@@ -1,8 +1,8 @@
 """Exact nearest neighbours over arrays of embeddings, in bounded memory.
 
 Legend: Q queries, N documents, D dimensions. A similarity is named as in
-sentence-transformers: ``cosine``, ``dot``, ``euclidean``, ``manhattan``; the two distances
-are negated, so that larger is closer throughout.
+sentence-transformers: ``cosine``, ``dot``, ``euclidean``, ``manhattan``; or it is a distance that
+has no such name, as an object. Distances are negated, so that larger is closer throughout.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,23 @@ FloatArray = NDArray[np.float64]
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
+
+class DistanceLike(Protocol):
+    """A distance or similarity by its computation, as those of ``sbert_triplet.distances``."""
+
+    name: ClassVar[str]
+    smaller_is_closer: ClassVar[bool]
+
+    def rowwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """(B, D), (B, D) -> (B,)."""
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """(Q, D), (N, D) -> (Q, N)."""
+
+
+Similarity = str | DistanceLike
+"""One of ``SIMILARITIES``, or a distance that sentence-transformers has no name for."""
+
 # Larger score blocks gain nothing in the product and cost page faults.
 _LARGEST_BLOCK_BYTES = 64 << 20
 _ROW_CHUNK_BYTES = 32 << 20
@@ -37,7 +54,7 @@ def top_k(
     documents: Embeddings,
     k: int,
     *,
-    similarity: str = "cosine",
+    similarity: Similarity = "cosine",
     memory_bytes: int = 1 << 30,
     device: str | torch.device | None = None,
 ) -> tuple[IntArray, Float32Array]:
@@ -49,7 +66,8 @@ def top_k(
 
     Products are made in float32 with reduced precision switched off. Euclidean distances come
     from the Gram identity in float64, where float32 would lose near-duplicates to cancellation.
-    Under cosine a zero vector has similarity 0 to everything.
+    Under cosine a zero vector has similarity 0 to everything. A distance given as an object is asked
+    for its values in float32.
 
     ``queries`` (Q, D) and ``documents`` (N, D): arrays or memory maps of any float type.
     ``device``: where products are made; by default CUDA if there is one, else the CPU.
@@ -104,7 +122,7 @@ def row_similarities(
     *,
     left_rows: IntArray | None = None,
     right_rows: IntArray | None = None,
-    similarity: str = "cosine",
+    similarity: Similarity = "cosine",
 ) -> FloatArray:
     """Similarity of paired rows (n,): of ``left[left_rows[i]]`` and ``right[right_rows[i]]``.
 
@@ -132,8 +150,13 @@ def row_similarities(
     return result
 
 
-def _similarity_of_rows(one: FloatArray, two: FloatArray, similarity: str) -> FloatArray:
+def _similarity_of_rows(one: FloatArray, two: FloatArray, similarity: Similarity) -> FloatArray:
     result: FloatArray
+    if not isinstance(similarity, str):
+        with torch.inference_mode():
+            values = similarity.rowwise(torch.from_numpy(one), torch.from_numpy(two))
+        result = _closeness(similarity, values).numpy()
+        return result
     if similarity == "euclidean":
         result = -np.linalg.norm(one - two, axis=1)
         return result
@@ -157,11 +180,13 @@ class _Tiles:
     rows: int
 
     @classmethod
-    def fit(cls, queries: int, documents: int, dimensions: int, memory_bytes: int, similarity: str) -> _Tiles:
+    def fit(
+        cls, queries: int, documents: int, dimensions: int, memory_bytes: int, similarity: Similarity
+    ) -> _Tiles:
         """A fifth each for queries and documents, a sixteenth for scores: ordering these makes copies."""
-        in_float64 = similarity == "euclidean"
+        in_float64, copies = similarity == "euclidean", not isinstance(similarity, str)
         held = max(1, memory_bytes // 5 // (max(1, dimensions) * (12 if in_float64 else 4)))
-        block = min(memory_bytes // 16, _LARGEST_BLOCK_BYTES) // (28 if in_float64 else 4)
+        block = min(memory_bytes // 16, _LARGEST_BLOCK_BYTES) // (28 if in_float64 or copies else 4)
         tile = min(held, documents, max(1, block))
         return cls(min(held, queries), tile, max(1, min(held, queries, block // tile)))
 
@@ -184,7 +209,7 @@ class _Rows:
 
 
 def _search_block(
-    queries: _Rows, documents: Embeddings, k: int, similarity: str, tiles: _Tiles
+    queries: _Rows, documents: Embeddings, k: int, similarity: Similarity, tiles: _Tiles
 ) -> tuple[Tensor, Tensor]:
     """Best scores and positions, each (q, k), of a block of queries."""
     device = queries.vectors.device
@@ -207,8 +232,10 @@ def _search_block(
     return best_scores, best_positions
 
 
-def _scores(queries: _Rows, documents: _Rows, similarity: str, buffer: Tensor) -> Tensor:
+def _scores(queries: _Rows, documents: _Rows, similarity: Similarity, buffer: Tensor) -> Tensor:
     """Similarities (q, n), larger is closer; in the buffer where they are products."""
+    if not isinstance(similarity, str):
+        return _closeness(similarity, similarity.pairwise(queries.vectors, documents.vectors))
     if similarity == "manhattan":
         return -torch.cdist(queries.vectors, documents.vectors, p=1.0)
     if similarity == "euclidean":
@@ -216,6 +243,10 @@ def _scores(queries: _Rows, documents: _Rows, similarity: str, buffer: Tensor) -
     shape = len(queries.vectors), len(documents.vectors)
     out = buffer.flatten()[: shape[0] * shape[1]].view(shape)
     return torch.matmul(queries.vectors, documents.vectors.T, out=out)
+
+
+def _closeness(distance: DistanceLike, values: Tensor) -> Tensor:
+    return -values if distance.smaller_is_closer else values
 
 
 def _euclidean(queries: _Rows, documents: _Rows) -> Tensor:
@@ -230,7 +261,7 @@ def _euclidean(queries: _Rows, documents: _Rows) -> Tensor:
 
 
 def _load(
-    source: Embeddings, first: int, last: int, similarity: str, device: torch.device, name: str
+    source: Embeddings, first: int, last: int, similarity: Similarity, device: torch.device, name: str
 ) -> _Rows:
     """Rows ``first`` to ``last`` on the device, prepared for the similarity."""
     tile = torch.from_numpy(np.array(source[first:last], dtype=np.float32)).to(device)
@@ -257,8 +288,8 @@ def _full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _check(first: Embeddings, second: Embeddings, similarity: str) -> None:
-    if similarity not in SIMILARITIES:
+def _check(first: Embeddings, second: Embeddings, similarity: Similarity) -> None:
+    if isinstance(similarity, str) and similarity not in SIMILARITIES:
         raise ValueError(f"unknown similarity {similarity!r}; it is one of {', '.join(SIMILARITIES)}")
     for array in (first, second):
         if array.ndim != 2:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
+from sbert_triplet.distances import Chebyshev, Distance, Dot, Minkowski, Ruzicka, Tanimoto
 from sbert_triplet.errors import InputError
 from sbert_triplet.nearest import SIMILARITIES, highest, row_similarities, top_k
 
@@ -218,3 +219,80 @@ def test_row_similarities_guard_zero_vectors_and_refuse_what_is_not_finite() -> 
         row_similarities(np.array([[1.0, 1], [np.nan, 1]]), np.ones((2, 2)))
     with pytest.raises(ValueError, match="2 left rows and 1 right rows"):
         row_similarities(np.ones((2, 2)), np.ones((1, 2)))
+
+
+def jaccard_distance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """1 - sum min / sum max of positive and negative parts side by side, pair by pair."""
+    one, two = (np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis=1) for x in (left, right))
+    smaller = np.minimum(one[:, None], two[None]).sum(-1)
+    return 1 - smaller / np.maximum(one[:, None], two[None]).sum(-1)
+
+
+OBJECTS = {
+    "minkowski": (Minkowski(3.0), lambda one, two: -cdist(one, two, "minkowski", p=3)),
+    "chebyshev": (Chebyshev(), lambda one, two: -cdist(one, two, "chebyshev")),
+    "jaccard": (Ruzicka(), lambda one, two: -jaccard_distance(one, two)),
+    "dot": (Dot(), lambda one, two: one @ two.T),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_distance_given_as_an_object(name: str) -> None:
+    distance, expected_of = OBJECTS[name]
+    rng = np.random.default_rng(5)
+    queries, documents = rng.normal(size=(17, 12)), rng.normal(size=(90, 12))
+    expected = expected_of(queries, documents)
+    for budget in (1, 5_000, 1 << 30):
+        positions, scores = top_k(queries, documents, 7, similarity=distance, memory_bytes=budget)
+        assert (positions == ordered(expected, 7)).all()
+        assert (positions.dtype, scores.dtype) == (np.int64, np.float32)
+        np.testing.assert_allclose(scores, np.take_along_axis(expected, positions, 1), rtol=2e-6, atol=2e-6)
+    rows, others = rng.integers(0, 17, size=50), rng.integers(0, 90, size=50)
+    found = row_similarities(queries, documents, left_rows=rows, right_rows=others, similarity=distance)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected[rows, others], atol=1e-12)
+
+
+@pytest.mark.parametrize("distance", [Minkowski(3.0), Chebyshev(), Ruzicka()])
+def test_ties_of_a_distance_given_as_an_object(distance: Distance) -> None:
+    queries, documents = whole_numbers(5, 3, 1), np.tile(whole_numbers(9, 3, 2), (4, 1))
+    for budget in (1, 700, 1 << 30):
+        positions, scores = top_k(queries, documents, 36, similarity=distance, memory_bytes=budget)
+        assert (scores == np.sort(scores, axis=1)[:, ::-1]).all()
+        for row, values in zip(positions, scores, strict=True):
+            assert all(
+                a < b for a, b, tied in zip(row[:-1], row[1:], values[1:] == values[:-1], strict=True) if tied
+            )
+        assert np.array_equal(np.sort(positions, axis=1), np.tile(np.arange(36), (5, 1)))
+
+
+def test_memory_of_a_distance_given_as_an_object() -> None:
+    """All scores together would be 6 MB here."""
+    seen: list[int] = []
+
+    class Recorder(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                seen.append(result.numel() * result.element_size())
+            return result
+
+    rng = np.random.default_rng(9)
+    with Recorder():
+        top_k(
+            rng.normal(size=(300, 16)),
+            rng.normal(size=(5_000, 16)),
+            3,
+            similarity=Tanimoto(),
+            memory_bytes=100_000,
+        )
+    assert 1_000 < max(seen) <= 20_000
+
+
+def test_what_is_not_finite_is_refused_under_a_distance_given_as_an_object() -> None:
+    broken = np.array([[1.0, 1], [np.nan, 1]])
+    for distance in (Minkowski(3.0), Ruzicka(), Tanimoto()):
+        with pytest.raises(InputError, match="row 1 of the documents"):
+            top_k(np.ones((1, 2)), broken, 1, similarity=distance)
+        with pytest.raises(InputError, match="pair 1 is not finite"):
+            row_similarities(broken, np.ones((2, 2)), similarity=distance)

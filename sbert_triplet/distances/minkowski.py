@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sbert_triplet.distances.base import Distance, safe_sqrt
-from sbert_triplet.distances.options import AT_LEAST_ONE
+from sbert_triplet.distances.options import EXPONENT
 from sbert_triplet.distances.pairs import NEAR, minkowski_pairs, recompute_near
 
 
@@ -26,7 +26,7 @@ class Minkowski(Distance):
     name: ClassVar[str] = "minkowski"
 
     def __post_init__(self) -> None:
-        AT_LEAST_ONE.check("p", self.p)
+        EXPONENT.check("p", self.p)
 
     def unit_range(self, dimensions: int) -> float:
         inverse = 0.0 if math.isinf(self.p) else 1.0 / self.p

@@ -11,10 +11,10 @@ from sbert_triplet.distances.base import Distance
 from sbert_triplet.distances.jaccard import jaccard
 from sbert_triplet.distances.mahalanobis import mahalanobis
 from sbert_triplet.distances.minkowski import Chebyshev, Euclidean, Manhattan, Minkowski, SquaredEuclidean
-from sbert_triplet.distances.options import AT_LEAST_ONE, nearest_spelling
+from sbert_triplet.distances.options import EXPONENT, nearest_spelling
 
 
-def minkowski(*, p: Annotated[float, AT_LEAST_ONE]) -> Distance:
+def minkowski(*, p: Annotated[float, EXPONENT]) -> Distance:
     """Minkowski distance of any real p >= 1 or infinity."""
     return Minkowski(float(p))
 

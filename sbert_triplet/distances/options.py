@@ -15,9 +15,11 @@ class Range:
     high: float | None = None
     low_open: bool = False
     high_open: bool = False
+    infinite: bool = False
+    """Whether infinity is meant: it is no margin, scale or weight."""
 
     def holds(self, value: float) -> bool:
-        if math.isnan(value):
+        if math.isnan(value) or (math.isinf(value) and not self.infinite):
             return False
         if self.low is not None and (value <= self.low if self.low_open else value < self.low):
             return False
@@ -26,7 +28,8 @@ class Range:
     def check(self, name: str, value: float) -> None:
         """Raise ValueError, naming the option, its value and this range, where the value is outside."""
         if not self.holds(value):
-            raise ValueError(f"{name} is {value}: it must be {self}")
+            finite = " and finite" if math.isinf(value) else ""
+            raise ValueError(f"{name} is {value}: it must be {self}{finite}")
 
     def __str__(self) -> str:
         bounds = []
@@ -40,7 +43,9 @@ class Range:
 POSITIVE = Range(low=0.0, low_open=True)
 NOT_NEGATIVE = Range(low=0.0)
 AT_LEAST_ONE = Range(low=1.0)
+EXPONENT = Range(low=1.0, infinite=True)
 SHARE = Range(low=0.0, high=1.0)
+BELOW_ONE = Range(low=0.0, high=1.0, high_open=True)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

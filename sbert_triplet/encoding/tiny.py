@@ -18,11 +18,17 @@ READ = 1000
 """Characters of a text that the vocabulary is made of."""
 WORDS = 2000
 """Words of the vocabulary, beside the characters."""
+TINY_DIMENSIONS = 32
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def tiny_encoder(
-    texts: Iterable[str], *, dimensions: int = 32, layers: int = 2, max_length: int = 64, seed: int = 13
+    texts: Iterable[str],
+    *,
+    dimensions: int = TINY_DIMENSIONS,
+    layers: int = 2,
+    max_length: int = 64,
+    seed: int = 13,
 ) -> SentenceTransformer:
     """A BERT of random weights whose vocabulary is made of ``texts``.
 

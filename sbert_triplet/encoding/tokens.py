@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,8 +14,13 @@ from sentence_transformers.base.modules import Router
 
 from sbert_triplet.errors import ModelError
 
-Side = Literal["query", "document", "text"]
-"""How a text is encoded: as ``encode_query``, as ``encode_document``, or as ``encode`` does."""
+Side = Literal["query", "document", "text", "left", "right"]
+"""How a text is encoded: as ``encode_query``, as ``encode_document``, or as ``encode`` does.
+
+``left`` and ``right`` are texts of one role, encoded as ``encode`` does to be compared with each other.
+They differ from ``text`` only where a model ends in routes for queries and documents, whose
+similarity is not symmetric: the left text takes the query's route there, the right one the document's.
+"""
 
 IntArray = NDArray[np.int64]
 _CHUNK = 1024
@@ -33,6 +38,9 @@ def form_of(model: SentenceTransformer, side: Side) -> Form:
     """The prompt and task that ``model.encode_query``, ``encode_document`` or ``encode`` would use."""
     prompts = model.prompts
     routed = any(isinstance(module, Router) for module in model.children())
+    if side in ("left", "right"):
+        route = "query" if side == "left" else "document"
+        return Form(_default_prompt(model) or None, route if ends_in_routes(model) else None)
     if side == "query" and "query" in prompts:
         prompt = prompts["query"]
     elif side == "document":
@@ -41,6 +49,11 @@ def form_of(model: SentenceTransformer, side: Side) -> Form:
     else:
         prompt = _default_prompt(model)
     return Form(prompt or None, side if routed and side != "text" else None)
+
+
+def ends_in_routes(model: SentenceTransformer) -> bool:
+    """Whether queries and documents share an encoder and part ways after it."""
+    return any(isinstance(module, Router) for module in list(model.children())[1:])
 
 
 def _default_prompt(model: SentenceTransformer) -> str | None:
@@ -71,7 +84,8 @@ class TokenTable:
     """Token ids of texts, each text tokenised once for each form in which it is encoded.
 
     ``texts`` gives the texts of text ids. Sides that the model encodes alike (no prompts, no
-    routes) share one form, so a text that is an anchor here and a positive there is one row.
+    routes) share one form, so a text that is an anchor here and a positive there is one row. The
+    forms are those that ``model`` has now: prompts set or routes added later want a new table.
     """
 
     def __init__(self, model: SentenceTransformer, texts: Callable[[Sequence[int]], list[str]]) -> None:
@@ -82,7 +96,7 @@ class TokenTable:
         self._forms: list[Form] = []
         self._stores: list[_Store] = []
         self._form_index: dict[Side, int] = {}
-        for side in ("query", "document", "text"):
+        for side in get_args(Side):
             form = form_of(model, side)
             if form not in self._forms:
                 self._forms.append(form)
@@ -90,6 +104,10 @@ class TokenTable:
             self._form_index[side] = self._forms.index(form)
         self.pad_id = int(getattr(model.tokenizer, "pad_token_id", 0) or 0)
         self.max_length = model.max_seq_length
+
+    def fits(self, model: SentenceTransformer) -> bool:
+        """Whether ``model`` encodes each side in the form that this table has for it."""
+        return all(self._forms[form] == form_of(model, side) for side, form in self._form_index.items())
 
     def form(self, side: Side) -> int:
         """The number of the form that the side is encoded in."""

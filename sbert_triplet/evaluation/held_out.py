@@ -21,15 +21,16 @@ from sbert_triplet.evaluation.retrieval import RetrievalTask, evaluate_retrieval
 from sbert_triplet.evaluation.significance import STATISTICS, compare_items, compare_statistic
 from sbert_triplet.evaluation.sts import evaluate_scored
 from sbert_triplet.evaluation.triplets import evaluate_triplets, list_triplets
-from sbert_triplet.nearest import row_similarities
+from sbert_triplet.nearest import Similarity, row_similarities
 
 IntArray = NDArray[np.int64]
 
 
 class Embed(Protocol):
-    """Embeddings of text ids as one model makes them, and that model's similarity."""
+    """Embeddings of text ids as one model makes them, and what they are compared by."""
 
-    similarity: str
+    @property
+    def similarity(self) -> Similarity: ...
 
     def __call__(self, side: Side, ids: IntArray) -> NDArray[np.float32]: ...
 
@@ -197,7 +198,7 @@ def _pairs(test: Examples, metrics: tuple[Metric, ...], task: Task, groups: IntA
     one, two = test.anchors, test.positives
 
     def score(embed: Embed) -> Scored:
-        near = row_similarities(embed("text", one), embed("text", two), similarity=embed.similarity)
+        near = row_similarities(embed("left", one), embed("right", two), similarity=embed.similarity)
         predictions = np.asarray(near, dtype=np.float64)
         if task is Task.PAIRS:
             values = {"pair AP": evaluate_pairs(predictions, gold.astype(np.int64))}
@@ -211,7 +212,7 @@ def _pairs(test: Examples, metrics: tuple[Metric, ...], task: Task, groups: IntA
         metrics,
         np.stack([one, two], axis=1),
         every,
-        (("text", np.concatenate([one, two])),),
+        (("left", one), ("right", two)),
         score,
         gold=gold,
         groups=_item_groups(groups, every, len(test)),
@@ -267,7 +268,7 @@ def _labels(
 
     def score(embed: Embed) -> Scored:
         values = evaluate_labels(
-            embed("text", known), classes, embed("text", texts), answers, similarity=embed.similarity
+            embed("right", known), classes, embed("left", texts), answers, similarity=embed.similarity
         )
         return Scored({metric.name: values[metric.name] for metric in metrics})
 
@@ -277,7 +278,7 @@ def _labels(
         metrics,
         texts[:, None],
         every,
-        (("text", np.concatenate([known, texts])),),
+        (("right", known), ("left", texts)),
         score,
         groups=_item_groups(groups, every, len(test)),
     )

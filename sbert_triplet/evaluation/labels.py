@@ -9,7 +9,7 @@ import torch
 
 from sbert_triplet.data.examples import FloatArray, IntArray
 from sbert_triplet.evaluation.results import MetricValues
-from sbert_triplet.nearest import Embeddings, top_k
+from sbert_triplet.nearest import Embeddings, Similarity, top_k
 
 _ROWS_AT_ONCE = 16_384
 
@@ -20,7 +20,7 @@ def evaluate_labels(
     test_embeddings: Embeddings,
     test_labels: IntArray,
     *,
-    similarity: str,
+    similarity: Similarity,
     memory_bytes: int = 1 << 30,
     device: str | torch.device | None = None,
 ) -> dict[str, MetricValues]:
@@ -55,7 +55,7 @@ def evaluate_labels(
 
 
 def class_centres(
-    embeddings: Embeddings, labels: IntArray, *, similarity: str
+    embeddings: Embeddings, labels: IntArray, *, similarity: Similarity
 ) -> tuple[IntArray, FloatArray]:
     """The classes (P,) in ascending order and their mean embeddings (P, D); of unit vectors under cosine."""
     classes, members = np.unique(labels, return_inverse=True)

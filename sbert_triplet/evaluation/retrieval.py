@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sbert_triplet.data.examples import FloatArray, IntArray
 from sbert_triplet.evaluation.metrics import Metric, Task
 from sbert_triplet.evaluation.results import MetricValues
-from sbert_triplet.nearest import Embeddings, Float32Array, top_k
+from sbert_triplet.nearest import Embeddings, Float32Array, Similarity, top_k
 
 DEPTH_WITHOUT_CUTOFF = 1000
 """How deep a ranking goes for a metric without a cutoff, as in TREC."""
@@ -92,7 +92,7 @@ def evaluate_retrieval(
     document_embeddings: Embeddings,
     metrics: Sequence[Metric],
     *,
-    similarity: str,
+    similarity: Similarity,
     depth: int | None = None,
     memory_bytes: int = 1 << 30,
     device: str | torch.device | None = None,

@@ -12,7 +12,21 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from sbert_triplet.distances import Distance
 from sbert_triplet.errors import DivergedError
+
+LONGEST_QUEUE = 65536
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """A momentum encoder and its queue: share of the old weights kept at a step, and number of keys.
+
+    Without a number it is ``LONGEST_QUEUE``, or the rows of an epoch where they are fewer.
+    """
+
+    decay: float = 0.999
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,10 +46,11 @@ class Needs:
     """One score a row."""
     views: bool = False
     """The text column encoded twice with different dropout, given as two columns."""
-    guide: bool = False
-    """The same batch embedded by a frozen guide."""
-    momentum: bool = False
-    """Keys of a momentum encoder and the queue of earlier keys."""
+    guide: str | None = None
+    """The same batch embedded by this frozen encoder: a folder, a Hub id, or ``base`` for the encoder
+    itself as it was before training."""
+    momentum: Momentum | None = None
+    """Keys of a momentum encoder and the queue of earlier keys; only the first column is trained."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,8 @@ class Embedded:
     ``blocked``: (K, 2) pairs of text ids that must never be used as negatives of each other,
     in either order (known positives, marked rows).
     ``guide``: the same batch embedded by a frozen guide. ``keys``: (B, D) momentum keys of the
-    positives, ``queue``: earlier keys.
+    positives, ``queue``: earlier keys; ``ids`` then has the positives' ids as well, and hard negatives
+    are momentum keys too. ``dataset``: place of the data set that the rows are of, where there are several.
     """
 
     columns: tuple[Tensor, ...]
@@ -77,6 +93,7 @@ class Embedded:
     guide: Embedded | None = None
     keys: Tensor | None = None
     queue: Queue | None = None
+    dataset: int = 0
 
     @property
     def rows(self) -> int:
@@ -99,6 +116,10 @@ class Loss(nn.Module):
     """
 
     needs: Needs = Needs()
+    scores_between: tuple[float, float] | None = None
+    """Smallest and largest score that it takes, where it takes scores; None for any."""
+    scores_yes_or_no: bool = False
+    """Whether it takes scores of 0 and 1 only."""
 
     def needs_for(self, kind: str) -> Needs:
         """What this loss needs of data of ``kind`` (a value of ``data.kinds.Kind``)."""
@@ -109,6 +130,13 @@ class Loss(nn.Module):
     def embedding_sized(self) -> bool:
         """Whether parameters or buffers have the embedding's size, so that no part of it can be cut off."""
         return False
+
+    @property
+    def compares_by(self) -> Distance | str | None:
+        """What two texts are near by after training: a distance, or a similarity by its name in
+        sentence-transformers. None where the loss orders no texts (a classifier on top of them).
+        """
+        return None
 
     def forward(self, batch: Embedded) -> LossOutput:
         raise TypeError(f"{type(self).__name__} does not define forward(batch)")

@@ -33,6 +33,10 @@ class CoSENTLoss(Loss):
             POSITIVE.check("scale", scale)
         self.scale, self.similarity = usual if scale is None else scale, similarity
 
+    @property
+    def compares_by(self) -> str:
+        return self.similarity
+
     def forward(self, batch: Embedded) -> LossOutput:
         left, right = pair_columns(batch)
         scores = scores_of(batch)

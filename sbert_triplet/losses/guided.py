@@ -30,10 +30,9 @@ class GuidedRankingLoss(TemperatureLoss):
     come anchors against anchors and positives against positives. A candidate j of row i is
     rejected where the guide's cosine g_ij exceeds g_ii - margin (``absolute``) or
     g_ii - margin |g_ii| (``relative``). The own positive always stays, self entries and texts
-    masked by id never do.
+    masked by id never do. ``guide`` names the encoder that the training embeds the batch with: a
+    folder, a Hub id, or ``base`` for the trained encoder as it was before; its vocabulary is its own.
     """
-
-    needs = Needs(columns=2, guide=True)
 
     def __init__(
         self,
@@ -45,8 +44,10 @@ class GuidedRankingLoss(TemperatureLoss):
         contrast_anchors: bool = True,
         contrast_positives: bool = True,
         similarity: Similarity = "cosine",
+        guide: str = "base",
     ) -> None:
         super().__init__(temperature, learn_temperature, similarity)
+        self.needs = Needs(columns=2, guide=guide)
         NOT_NEGATIVE.check("margin", margin)
         check_choice("margin_kind", margin_kind, ("absolute", "relative"))
         self.margin, self.margin_kind = margin, margin_kind

@@ -50,7 +50,8 @@ class LadderLoss(Loss):
 
     - ``scores``: the row's score for the own positive (1 if there are none) and
       ``negative_scores`` for its hard negatives; texts of other rows are below all rungs
-    - ``teacher``: the guide's cosine; the own positive is above all rungs
+    - ``teacher``: the cosine of ``teacher``, an encoder named as a folder, a Hub id, or ``base`` for
+      the trained encoder as it was before; the own positive is above all rungs
     - ``labels``: minus the distance of two ordinal labels, so thresholds are 0, -1, ...; one
       column, or two, whose own positive is above all rungs and whose hard negatives are below
 
@@ -67,6 +68,7 @@ class LadderLoss(Loss):
         hard: bool = True,
         both_directions: bool = True,
         similarity: Similarity = "cosine",
+        teacher: str = "base",
     ) -> None:
         super().__init__()
         check_choice("relevance", relevance, ("scores", "teacher", "labels"))
@@ -81,14 +83,20 @@ class LadderLoss(Loss):
         if min(margins) <= 0 or min(rung_weights) < 0:
             raise ValueError("margins must be above 0 and rung_weights at least 0")
         self.rungs = tuple(zip(thresholds, margins, rung_weights, strict=True))
-        self.relevance, self.hard = relevance, hard
+        self.relevance, self.hard, self.teacher = relevance, hard, teacher
         self.both_directions, self.similarity = both_directions, similarity
         self.needs = self.needs_for("labelled" if relevance == "labels" else "pairs")
+
+    @property
+    def compares_by(self) -> str:
+        return self.similarity
 
     def needs_for(self, kind: str) -> Needs:
         if self.relevance == "labels":
             return Needs(columns=1 if kind == "labelled" else 2, labels=True)
-        return Needs(columns=2, guide=self.relevance == "teacher", scores=kind in ("scored", "retrieval"))
+        if self.relevance == "teacher":
+            return Needs(columns=2, guide=self.teacher)
+        return Needs(columns=2, scores=kind in ("scored", "retrieval"))
 
     def forward(self, batch: Embedded) -> LossOutput:
         directions = [self._forward_direction(batch)]

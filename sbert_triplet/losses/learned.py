@@ -114,6 +114,10 @@ class RelativeComparisonsLoss(Loss):
     def embedding_sized(self) -> bool:
         return True
 
+    @property
+    def compares_by(self) -> Distance:
+        return self.distance
+
     def after_step(self) -> None:
         self.distance.after_step()
 
@@ -209,6 +213,10 @@ class OasisLoss(Loss):
     @property
     def embedding_sized(self) -> bool:
         return True
+
+    @property
+    def compares_by(self) -> Distance:
+        return self.distance
 
     def forward(self, batch: Embedded) -> LossOutput:
         hinge = reduce_terms(batch, triplet_terms(batch, self.distance, Hinge(1.0), self.miner), "all")

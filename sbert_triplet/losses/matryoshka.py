@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sbert_triplet.distances import unit
+from sbert_triplet.distances import Distance, unit
 from sbert_triplet.distances.options import AT_LEAST_ONE
 from sbert_triplet.errors import InputError
 from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Needs, Queue
@@ -54,6 +54,11 @@ class MatryoshkaLoss(Loss):
 
     def needs_for(self, kind: str) -> Needs:
         return self.loss.needs_for(kind)
+
+    @property
+    def compares_by(self) -> Distance | str | None:
+        """That of the loss, on embeddings that were cut."""
+        return self.loss.compares_by
 
     def after_step(self) -> None:
         self.loss.after_step()

@@ -42,6 +42,7 @@ class PairLoss(Loss):
     """
 
     needs = Needs(columns=2, scores=True)
+    scores_between = (0.0, 1.0)
 
     def __init__(
         self,
@@ -66,6 +67,10 @@ class PairLoss(Loss):
     def embedding_sized(self) -> bool:
         return isinstance(self.distance, nn.Module)
 
+    @property
+    def compares_by(self) -> Distance:
+        return self.distance
+
     def after_step(self) -> None:
         project = getattr(self.distance, "after_step", None)
         if project is not None:
@@ -82,7 +87,7 @@ class PairLoss(Loss):
     def _of_scores(self, batch: Embedded) -> Pairs:
         left, right = pair_columns(batch)
         distances = self.distance.rowwise(left, right)
-        similar = scores_of(batch, 0.0, 1.0).to(distances)
+        similar = scores_of(batch, *self.scores_between).to(distances)
         return Pairs(distances, similar, weights_of(batch, distances))
 
     def _of_triplets(self, batch: Embedded) -> Pairs:
@@ -148,6 +153,8 @@ class OnlineContrastiveLoss(PairLoss):
     most as far as the farthest similar one, so that coinciding embeddings still have a loss. A
     batch without one of the two kinds keeps all of the other. Scores must be 0 or 1.
     """
+
+    scores_yes_or_no = True
 
     def __init__(
         self,

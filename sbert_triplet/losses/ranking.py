@@ -45,6 +45,10 @@ class MultipleNegativesRankingLoss(Loss):
         self.scale = Scale(usual if scale is None else scale, learn_scale)
         self._warned = False
 
+    @property
+    def compares_by(self) -> str:
+        return self.similarity
+
     def after_step(self) -> None:
         self.scale.clamp()
 

@@ -72,14 +72,19 @@ class CosineRegressionLoss(Loss):
     """Weighted mean of (cosine - score)^2; scores from -1 to 1."""
 
     needs = Needs(columns=2, scores=True)
+    scores_between = (-1.0, 1.0)
 
     def __init__(self) -> None:
         super().__init__()
 
+    @property
+    def compares_by(self) -> str:
+        return "cosine"
+
     def forward(self, batch: Embedded) -> LossOutput:
         left, right = pair_columns(batch)
         cosine = row_similarities(left, right, "cosine")
-        target = scores_of(batch, -1.0, 1.0).to(cosine)
+        target = scores_of(batch, *self.scores_between).to(cosine)
         weights = weights_of(batch, cosine)
         total = weights.sum()
         if batch.rows == 0 or float(total) == 0:

@@ -57,6 +57,10 @@ class MinedLoss(Loss):
     def embedding_sized(self) -> bool:
         return isinstance(self.distance, nn.Module)
 
+    @property
+    def compares_by(self) -> Distance:
+        return self.distance
+
     def after_step(self) -> None:
         project = getattr(self.distance, "after_step", None)
         if project is not None:

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import torch
 
-from sbert_triplet.distances.options import POSITIVE
+from sbert_triplet.distances.options import AT_LEAST_ONE, BELOW_ONE, POSITIVE
 from sbert_triplet.errors import InputError
-from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Needs
-from sbert_triplet.losses.candidates import column_ids, forbidden_negatives, pair_columns
+from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Momentum, Needs
+from sbert_triplet.losses.candidates import column_ids, forbidden_negatives, hard_negatives, pair_columns
 from sbert_triplet.losses.masks import blocked_pairs, equal_texts
 from sbert_triplet.losses.ranking import MultipleNegativesRankingLoss, weighted_rows
 from sbert_triplet.losses.softmax import Group, Scale, Similarity, cross_entropy_rows, default_scale
@@ -26,6 +26,10 @@ class TemperatureLoss(Loss):
         default_scale(similarity)
         self.similarity = similarity
         self.scale = Scale(1 / temperature, learn_temperature)
+
+    @property
+    def compares_by(self) -> str:
+        return self.similarity
 
     def after_step(self) -> None:
         self.scale.clamp()
@@ -120,10 +124,11 @@ class MoCoLoss(TemperatureLoss):
     The batch brings ``keys`` (B, D), the positives under the momentum encoder, and ``queue``, its
     filled slots only. Keys of equal texts and of blocked pairs are not counted, since a queue
     longer than an epoch holds the batch's own texts. With ``in_batch`` the keys of other rows are
-    candidates as well. An empty queue alone gives loss 0 with ``n_valid`` 0.
+    candidates as well; hard negatives always are. Where nothing else is a candidate the loss is 0 with
+    ``n_valid`` 0. ``momentum`` is the share of the old weights that the momentum encoder keeps at a
+    step, 0 for a copy of the encoder; ``queue_size`` the number of keys, by default 65,536 or, where
+    an epoch has fewer, as many as that.
     """
-
-    needs = Needs(columns=2, momentum=True)
 
     def __init__(
         self,
@@ -132,9 +137,15 @@ class MoCoLoss(TemperatureLoss):
         learn_temperature: bool = False,
         similarity: Similarity = "cosine",
         in_batch: bool = False,
+        momentum: Annotated[float, BELOW_ONE] = 0.999,
+        queue_size: Annotated[int, AT_LEAST_ONE] | None = None,
     ) -> None:
         super().__init__(temperature, learn_temperature, similarity)
+        BELOW_ONE.check("momentum", momentum)
+        if queue_size is not None:
+            AT_LEAST_ONE.check("queue_size", queue_size)
         self.in_batch = in_batch
+        self.needs = Needs(columns=2, momentum=Momentum(momentum, queue_size))
 
     def forward(self, batch: Embedded) -> LossOutput:
         query, keys, queue = batch.columns[0], batch.keys, batch.queue
@@ -142,18 +153,20 @@ class MoCoLoss(TemperatureLoss):
             raise InputError("moco wants the keys of a momentum encoder and a queue of earlier keys")
         if keys.shape != query.shape:
             raise InputError(f"moco: keys {tuple(keys.shape)} for queries {tuple(query.shape)}")
-        ids = column_ids(batch)
+        pair = replace(batch, columns=(query, keys.detach()))
+        ids = column_ids(pair)
         repeated = blocked_pairs(ids[0], queue.ids, batch.blocked)
         for column in ids:
             repeated = repeated | equal_texts(column, queue.ids)
+        forbidden = forbidden_negatives(pair)
         own = torch.arange(batch.rows, device=query.device)
-        in_row = torch.zeros(batch.rows, batch.rows, dtype=torch.bool, device=query.device)
-        if self.in_batch:
-            in_row = ~forbidden_negatives(batch)[:, : batch.rows]
+        in_row = ~forbidden[:, : batch.rows] & self.in_batch
         in_row[own, own] = True
         groups = [Group(query, keys.detach(), in_row), Group(query, queue.keys.detach(), ~repeated)]
+        if (extra := hard_negatives(batch)) is not None:
+            groups.append(Group(query, extra[0].detach(), ~forbidden[:, batch.rows :]))
         losses, first = cross_entropy_rows(groups, own, self.scale(), self.similarity)
-        valid = in_row.sum(1) + (~repeated).sum(1) > 1
+        valid = torch.stack([group.allowed.sum(1) for group in groups]).sum(0) > 1
         stats = {
             "masked": float(repeated.sum()),
             "scale": self.scale.number(),

@@ -9,8 +9,9 @@ from sbert_triplet.evaluation.audit import Audit, audit_examples, known_prompts
 from sbert_triplet.pipeline.decide import CLASS_TEXTS
 from sbert_triplet.pipeline.environment import peak_memory_bytes
 from sbert_triplet.pipeline.gathered import Gathered
-from sbert_triplet.pipeline.plan import TEXTS_ALIKE, Plan
+from sbert_triplet.pipeline.plan import Plan
 from sbert_triplet.pipeline.start import Encoder
+from sbert_triplet.pipeline.tasks import TEXTS_ALIKE
 from sbert_triplet.recipe.model import Recipe
 
 

@@ -15,6 +15,13 @@ def conclude(say: Callable[[str], None], report: Mapping[str, Any], out: Path) -
     for name, entry in report["metrics"].items():
         say(f"{name:<{NAME_WIDTH}} {_compared(entry)}")
     main = report["main_metric"]
+    beside = report.get("training_distance")
+    others = [(f"{main} by {beside['name']}", beside["metrics"][main])] if beside else []
+    others += [
+        (f"{main} at {size}", metrics[main]) for size, metrics in (report.get("dimensions") or {}).items()
+    ]
+    for name, entry in others:
+        say(f"{name:<{NAME_WIDTH}} {_compared(entry)}")
     if (value := (report.get("bm25") or {}).get(main)) is not None:
         say(f"{main:<{NAME_WIDTH}} BM25 {_number(value)}")
     if general := report.get("general"):

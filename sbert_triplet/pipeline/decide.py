@@ -18,11 +18,12 @@ CLASS_TEXTS = 4
 SMALL_ENCODER = 50_000_000
 
 
-def choose_loss(recipe: Recipe, kind: Kind) -> LossRecipe:
+def choose_loss(loss: LossRecipe, kind: Kind) -> LossRecipe:
     """The recipe's loss, or the one that suits the kind of data."""
-    if recipe.loss.name is not None:
-        return recipe.loss
-    return LossRecipe.model_validate(_LOSS[kind])
+    if loss.name is not None:
+        return loss
+    beside = {key: getattr(loss, key) for key in LossRecipe.model_fields if key != "name"}
+    return LossRecipe.model_validate(_LOSS[kind] | beside)
 
 
 _CONTRASTIVE: dict[str, Any] = {"name": "multiple_negatives_ranking", "scale": 20.0}

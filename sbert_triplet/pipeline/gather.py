@@ -17,7 +17,7 @@ from sbert_triplet.data.build import build_examples, build_retrieval, concatenat
 from sbert_triplet.data.cells import scan_cells
 from sbert_triplet.data.columns import describe_roles, infer_roles
 from sbert_triplet.data.examples import Examples
-from sbert_triplet.data.kinds import Roles
+from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.data.sources import SourceSpec, Table, load_source, rows_taken
 from sbert_triplet.data.texts import TextTable
 from sbert_triplet.errors import DataError
@@ -28,16 +28,18 @@ from sbert_triplet.pipeline.documents import (
     pool_of,
     scan_documents,
 )
-from sbert_triplet.pipeline.gathered import Gathered
+from sbert_triplet.pipeline.gathered import Gathered, Rows
 from sbert_triplet.pipeline.mixing import (
     HELD_OUT,
     classes_unseen,
     cut_splits,
     exact_codes,
     repeats_by_weight,
+    rows_with_held_out_texts,
     take_queries,
     with_common_classes,
 )
+from sbert_triplet.recipe.data import Columns
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.sources import Source
 
@@ -52,10 +54,18 @@ class Gatherer:
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path | None, scratch: Path, say: Say, *, set_aside: bool = False
+        self,
+        recipe: Recipe,
+        folder: Path | None,
+        scratch: Path,
+        say: Say,
+        *,
+        set_aside: bool = False,
+        texts: TextTable | None = None,
     ) -> None:
-        self.recipe, self.folder, self.say, self.set_aside = recipe, folder, say, set_aside
-        self.texts = TextTable(scratch)
+        self.recipe, self.folder, self.scratch, self.say = recipe, folder, scratch, say
+        self.set_aside = set_aside
+        self.texts = texts or TextTable(scratch)
         self.roles: dict[str, str] = {}
         self.table_roles: Roles | None = None
         self.notes: list[str] = []
@@ -85,6 +95,7 @@ class Gatherer:
         dev = dev if dev is not None else read.select(splits.dev)
         was_cut = test is None
         test = test if test is not None else read.select(splits.test)
+        others, places = self._others([dev, test])
         return Gathered(
             texts=self.texts,
             train=train,
@@ -103,7 +114,41 @@ class Gatherer:
             bad_cells=tuple(self.bad),
             rows_set_aside=self.rows_set_aside,
             given=parts,
+            others=others,
+            places=places,
         )
+
+    def _others(self, held_out: Sequence[Examples]) -> tuple[tuple[Rows, ...], tuple[int, ...]]:
+        """The data sets of the recipe's losses, without rows of held-out texts, and who takes which."""
+        wanted = [(part.dataset, part.columns, part.kind) for part in self.recipe.losses if part.dataset]
+        distinct = [each for place, each in enumerate(wanted) if each not in wanted[:place]]
+        return tuple(self._other(*each, held_out) for each in distinct), tuple(map(distinct.index, wanted))
+
+    def _other(
+        self, source: Source, columns: Columns, kind: Kind | None, held_out: Sequence[Examples]
+    ) -> Rows:
+        own = self.recipe.data.model_copy(
+            update={"train": (source,), "columns": columns, "kind": kind, "limit": self.recipe.data.limit}
+        )
+        evaluate = self.recipe.evaluate.model_copy(update=dict.fromkeys(HELD_OUT, 0))
+        recipe = self.recipe.model_copy(update={"data": own, "evaluate": evaluate})
+        gatherer = Gatherer(
+            recipe, self.folder, self.scratch, self.say, set_aside=self.set_aside, texts=self.texts
+        )
+        examples = gatherer._read("train", own.train)
+        name = gatherer.names[0]
+        seen = rows_with_held_out_texts(examples, held_out)
+        if seen.all():
+            raise DataError(f"losses: every row of {name} has a text of the held-out rows; none is left")
+        self.names += gatherer.names
+        self.notes += gatherer.notes
+        self.rows_set_aside += gatherer.rows_set_aside
+        self.digest.update(gatherer.digest.digest())
+        if seen.any():
+            self.notes.append(f"{name}: {int(seen.sum()):,} rows with a held-out text were left out")
+        kept = np.flatnonzero(~seen)
+        repeats = gatherer.repeats
+        return Rows(name, examples.select(kept), None if repeats is None else repeats[kept])
 
     def _read(self, split: str, sources: tuple[Source, ...]) -> Examples:
         parts = [self._one(split, source, alone=len(sources) == 1) for source in sources]

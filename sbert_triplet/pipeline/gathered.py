@@ -16,6 +16,15 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows to train on. ``repeats``: how often each comes in one pass, None where each comes once."""
+
+    name: str
+    examples: Examples
+    repeats: IntArray | None = None
+
+
+@dataclass(frozen=True)
 class Gathered:
     """The data of a run.
 
@@ -24,7 +33,8 @@ class Gathered:
     each comes once. ``exact``: (N,) of the training rows, equal where two rows are the same to the
     letter; None where that is not known. ``groups``: of the test rows, what is resampled whole.
     ``given``: dev and test where they were not cut from train. ``bad_cells``: (row from 0, column,
-    reason) of the ``rows_set_aside``.
+    reason) of the ``rows_set_aside``. ``others``: data sets that are only trained on, each for losses
+    of its own; ``places``: which of them each loss with a data set takes, in the recipe's order.
     """
 
     texts: TextTable
@@ -44,6 +54,13 @@ class Gathered:
     bad_cells: tuple[tuple[int, str, str], ...] = ()
     rows_set_aside: int = 0
     given: Mapping[str, Examples] = field(default_factory=dict)
+    others: tuple[Rows, ...] = ()
+    places: tuple[int, ...] = ()
+
+    @property
+    def main(self) -> Rows:
+        """The training rows of ``data.train``."""
+        return Rows(self.sources[0] if self.sources else "train", self.train, self.repeats)
 
     @property
     def kind(self) -> Kind:

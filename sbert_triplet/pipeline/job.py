@@ -21,9 +21,10 @@ from sbert_triplet.pipeline.checking import (
     lengths_in_words,
     notes_on_prompts,
 )
+from sbert_triplet.pipeline.comparison import gather_evidence
 from sbert_triplet.pipeline.conclusion import conclude
-from sbert_triplet.pipeline.decide import choose_loss, choose_metrics
-from sbert_triplet.pipeline.evidence import Evidence, gather_evidence, measured_on, refuse_unknown_slices
+from sbert_triplet.pipeline.decide import choose_metrics
+from sbert_triplet.pipeline.evidence import Evidence, measured_on, refuse_unknown_slices
 from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
@@ -31,7 +32,9 @@ from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
 from sbert_triplet.pipeline.plan import Plan, plan_training
 from sbert_triplet.pipeline.recorded import recorded_yaml
+from sbert_triplet.pipeline.smoke import smoke
 from sbert_triplet.pipeline.start import Encoder, load_encoder, recorded_threads
+from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.pipeline.training import train
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.reporting.report import write_report
@@ -134,20 +137,22 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
         ready.held_out,
         ready.encoder,
         ready.tokens,
+        loss=ready.plan.objective.loss,
         dev=ready.dev,
         training_precision=ready.plan.settings.precision,
         progress=options.progress,
     )
     options.say(f"Measuring the base model on {evidence.size()}, in {evidence.precision}")
-    before = evidence.measure()
+    before = evidence.measure(ready.encoder.model)
     options.say(f"Training: {ready.plan.sentence()}")
     trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
     home.drop_empty("checkpoints")
     options.say(f"Trained {trained.steps:,} steps in {duration(trained.seconds)}; measuring the tuned model")
-    after = evidence.measure()
+    served = evidence.served()
+    after = evidence.measure(served)
     found = gather_evidence(evidence, before, after, home.path / "predictions")
-    shipped = save_models(home.path, ready, found)
-    report = report_of(ready, trained, found, shipped, home.path, options.command, evidence.precision)
+    shipped = save_models(home.path, ready, found, served)
+    report = report_of(ready, trained, found, served, shipped, home.path, options.command, evidence.precision)
     home.write_json("report.json", report)
     write_report(home.path)
     return report
@@ -174,7 +179,8 @@ def prepare(
     held_out = measured_on(data, metrics)
     refuse_unknown_slices(recipe.evaluate.slices, data.test)
     tokens = encoder.tokens(data)
-    plan = plan_training(recipe, data, encoder, tokens, choose_loss(recipe, data.kind), options.decisions)
+    setting = Setting(recipe, data, encoder, tokens, scratch, folder, options.progress)
+    plan = plan_training(setting, options.decisions)
     dev = measured_on(data, metrics[:1], "dev") if plan.recipe.train.eval_steps is not None else None
     names = tuple(metric.name for metric in metrics)
     resolved = plan.recipe.model_copy(
@@ -228,15 +234,6 @@ def refuse_errors(audit: Audit) -> None:
     """Raise InputError where a finding stands in the way of training."""
     if audit.errors:
         raise InputError("\n".join(finding.message + finding.where() for finding in audit.errors))
-
-
-def smoke(recipe: Recipe) -> Recipe:
-    """The recipe made small: a few rows, a few steps."""
-    train = recipe.train.model_copy(
-        update={"max_steps": 3, "batch_size": min(recipe.train.batch_size or 16, 16), "max_seconds": None}
-    )
-    data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 240, 240)})
-    return recipe.model_copy(update={"train": train, "data": data, "max_length": None})
 
 
 def _needed_bytes(encoder: Encoder) -> int:

@@ -9,7 +9,9 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_triplet.data.binding import binding_of
 from sbert_triplet.data.cell_reading import batches, role_columns
+from sbert_triplet.data.components import rows_with_any
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.data.splits import SplitPlan, Splits, Texts, split_examples
@@ -79,6 +81,15 @@ def classes_unseen(train: Examples, held_out: Mapping[str, Examples]) -> list[st
                 "has: 1-NN and centroids cannot find these"
             )
     return notes
+
+
+def rows_with_held_out_texts(rows: Examples, held_out: Sequence[Examples]) -> NDArray[np.bool_]:
+    """(N,) whether a row's anchor or positive is a text by which held-out rows are kept apart."""
+    ids = [column for part in held_out if len(part) for column in binding_of(part).columns]
+    if not ids:
+        return np.zeros(len(rows), dtype=bool)
+    columns = [rows.anchors] if rows.positives is None else [rows.anchors, rows.positives]
+    return rows_with_any(columns, np.unique(np.concatenate(ids)))
 
 
 def take_queries(judgements: datasets.Dataset, limit: int) -> datasets.Dataset:

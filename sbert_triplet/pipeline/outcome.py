@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from sbert_triplet.encoding.loading import load_model
+from sbert_triplet.encoding.tokens import Side, ends_in_routes, form_of
 from sbert_triplet.errors import MachineError
+from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.verdict import plain_sentence, verdict
+from sbert_triplet.pipeline.comparison import Found
 from sbert_triplet.pipeline.environment import environment, peak_memory_bytes
-from sbert_triplet.pipeline.evidence import Found
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.publishing.card import card_text
 
@@ -29,9 +32,11 @@ SENTENCE_METRIC = "Success@3"
 SAMPLE_TEXTS, SAMPLE_CHARACTERS = 32, 1_000
 
 
-def save_models(home: Path, ready: Prepared, found: Found) -> str:
-    """Write ``candidate/`` and ``model/``; returns which model the latter holds, "tuned" or "base"."""
-    model = ready.encoder.model
+def save_models(home: Path, ready: Prepared, found: Found, model: SentenceTransformer) -> str:
+    """Write ``candidate/`` and ``model/``; returns which model the latter holds, "tuned" or "base".
+
+    ``model`` is the tuned one as it is served.
+    """
     texts = ready.data.texts.texts(list(range(min(len(ready.data.texts), SAMPLE_TEXTS))))
     sample = [text[:SAMPLE_CHARACTERS] for text in texts]
     save(model, home / "candidate", sample)
@@ -73,15 +78,20 @@ def save(model: SentenceTransformer, folder: Path, sample: list[str]) -> None:
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
     again = SentenceTransformer(str(staged), device=str(model.device))
-    ours = model.encode(sample, show_progress_bar=False)
-    theirs = again.encode(sample, show_progress_bar=False)
-    difference = float(np.abs(ours - theirs).max())
+    sides: tuple[Side, ...] = ("left", "right") if ends_in_routes(model) else ("text",)
+    difference = max(
+        float(np.abs(_encoded(model, side, sample) - _encoded(again, side, sample)).max()) for side in sides
+    )
     if not difference <= SAME:
         raise MachineError(
             f"{folder}: the saved model, loaded again, gives embeddings that differ by {difference:.1e} "
             "from those in memory; the disk or the library that wrote it is at fault"
         )
     staged.replace(folder)
+
+
+def _encoded(model: SentenceTransformer, side: Side, texts: list[str]) -> NDArray[np.floating[Any]]:
+    return np.asarray(model.encode(texts, show_progress_bar=False, task=form_of(model, side).task))
 
 
 def data_record(ready: Prepared) -> dict[str, Any]:
@@ -106,13 +116,17 @@ def report_of(
     ready: Prepared,
     trained: Trained,
     found: Found,
+    model: SentenceTransformer,
     shipped: str,
     out: Path,
     command: str | None,
     precision: str,
 ) -> dict[str, Any]:
-    """``report.json``; the cards of both models are written by the way."""
-    data, model = ready.data, ready.encoder.model
+    """``report.json``; the cards of both models are written by the way.
+
+    ``model`` is the tuned one as it is served.
+    """
+    data = ready.data
     main = found.metrics[found.main.name]
     told = found.metrics.get(SENTENCE_METRIC, main)
     report: dict[str, Any] = {
@@ -121,8 +135,10 @@ def report_of(
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "task": found.task.value,
         "main_metric": found.main.name,
-        "metrics": {name: dict(comparison.as_json()) for name, comparison in found.metrics.items()},
+        "metrics": _as_json(found.metrics),
         "bm25": found.bm25 or None,
+        "training_distance": _training_distance(found),
+        "dimensions": {str(size): _as_json(metrics) for size, metrics in found.dimensions.items()} or None,
         "verdict": verdict(main),
         "sentence": plain_sentence(told),
         "shipped": shipped,
@@ -130,15 +146,7 @@ def report_of(
         "general": _general(found),
         "slices": found.slices or None,
         "train": _training(ready, trained),
-        "model": {
-            "name": ready.encoder.resolved.name,
-            "resolved": ready.encoder.sentence,
-            "dimensions": model.get_embedding_dimension(),
-            "max_length": model.max_seq_length,
-            "similarity": str(model.similarity_fn_name),
-            "prompts": {role: prompt for role, prompt in model.prompts.items() if prompt},
-            "parameters": sum(p.numel() for p in model.parameters()),
-        },
+        "model": _described(ready, model),
         "data": {
             "sources": list(data.sources),
             "fingerprint": data.fingerprint,
@@ -160,11 +168,39 @@ def report_of(
 
 def write_cards(out: Path, report: Mapping[str, Any], ready: Prepared) -> None:
     """README.md of ``candidate/`` and ``model/``: results, recipe, fingerprint, and no text of the data."""
+    base = {**report, "model": _described(ready, ready.encoder.model)}
     for folder, shipped in (("candidate", "tuned"), ("model", report["shipped"])):
         card = card_text(
-            report, ready.recipe_yaml, base_model=ready.encoder.resolved.name, licence=None, shipped=shipped
+            base if shipped == "base" else report,
+            ready.recipe_yaml,
+            base_model=ready.encoder.resolved.name,
+            licence=None,
+            shipped=shipped,
         )
         (out / folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _described(ready: Prepared, model: SentenceTransformer) -> dict[str, Any]:
+    return {
+        "name": ready.encoder.resolved.name,
+        "resolved": ready.encoder.sentence,
+        "dimensions": model.get_embedding_dimension(),
+        "max_length": model.max_seq_length,
+        "similarity": str(model.similarity_fn_name),
+        "prompts": {role: prompt for role, prompt in model.prompts.items() if prompt},
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def _as_json(metrics: Mapping[str, Comparison]) -> dict[str, Any]:
+    return {name: dict(comparison.as_json()) for name, comparison in metrics.items()}
+
+
+def _training_distance(found: Found) -> dict[str, Any] | None:
+    if found.training_distance is None:
+        return None
+    name, metrics = found.training_distance
+    return {"name": name, "metrics": _as_json(metrics)}
 
 
 def _general(found: Found) -> dict[str, Any] | None:
@@ -181,7 +217,7 @@ def _training(ready: Prepared, trained: Trained) -> dict[str, Any]:
         "rows_per_second": round(trained.rows / seconds, 2),
         "tokens_per_second": round(trained.tokens / seconds, 1),
         "peak_memory_bytes": peak_memory_bytes(ready.encoder.model.device),
-        "loss": ready.recipe.loss.name,
+        "loss": ready.recipe.loss_names,
         "loss_first": trained.losses[0] if trained.losses else None,
         "loss_last": trained.losses[-1] if trained.losses else None,
         "best_step": trained.best_step,

@@ -8,11 +8,13 @@ from typing import Any
 
 from sbert_triplet.data.discovery import find_files
 from sbert_triplet.pipeline.start import located_model
+from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.sources import Source
 from sbert_triplet.recipe.writing import resolved_yaml
 
 SOURCES = ("train", "dev", "test", "corpus")
+ENCODERS = ("guide", "teacher")
 GLOB = "*?["
 
 
@@ -30,8 +32,25 @@ def recorded_yaml(recipe: Recipe, decisions: Mapping[str, Any], folder: Path | N
     changes = {
         "data": recipe.data.model_copy(update=located),
         "model": str(model.absolute()) if model.exists() else recipe.model,
+        "loss": _loss(recipe.loss, folder),
+        "losses": tuple(
+            part.model_copy(
+                update={
+                    "loss": _loss(part.loss, folder),
+                    "dataset": _located(part.dataset, folder) if part.dataset else None,
+                }
+            )
+            for part in recipe.losses
+        ),
     }
     return resolved_yaml(recipe.model_copy(update=changes), decisions)
+
+
+def _loss(loss: LossRecipe, folder: Path | None) -> LossRecipe:
+    """The loss with the whole paths of the encoders that it names."""
+    named = {key: loss.options[key] for key in ENCODERS if isinstance(loss.options.get(key), str)}
+    found = {key: Path(located_model(name, folder)).expanduser() for key, name in named.items()}
+    return loss.model_copy(update={key: str(path.absolute()) for key, path in found.items() if path.is_dir()})
 
 
 def _located(source: Source, folder: Path | None) -> Source:

@@ -104,7 +104,7 @@ def write_first_recipe(
     with tempfile.TemporaryDirectory(prefix="sbert-triplet-") as scratch:
         gatherer = Gatherer(request.recipe, None, Path(scratch), say, set_aside=True)
         gathered = gatherer.gather()
-    loss = choose_loss(request.recipe, gathered.kind)
+    loss = choose_loss(request.recipe.loss, gathered.kind)
     columns = Columns.from_roles(gatherer.table_roles) if gatherer.table_roles else Columns()
     recipe = request.recipe.model_copy(
         update={"loss": loss, "data": request.recipe.data.model_copy(update={"columns": columns})}

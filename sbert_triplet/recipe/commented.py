@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sbert_triplet.recipe.fields import Accepts, accepts_field, known_keys
-from sbert_triplet.recipe.loss import Named
 from sbert_triplet.recipe.model import Recipe
+from sbert_triplet.recipe.named import Named
 from sbert_triplet.recipe.writing import inline_yaml, written
 
 HOW_TO_READ = (
@@ -28,6 +28,7 @@ SELDOM_CHANGED = frozenset(
         "data.columns.document_id",
         "data.kind",
         "data.split.how",
+        "loss.matryoshka_weights",
         "train.deterministic",
         "train.eval_steps",
         "train.group_tokens",

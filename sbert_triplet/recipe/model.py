@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from sbert_triplet.evaluation.metrics import parse_metric
 from sbert_triplet.recipe.data import DataRecipe
 from sbert_triplet.recipe.loss import LossRecipe
+from sbert_triplet.recipe.losses import LossPart
 from sbert_triplet.recipe.section import Section
 from sbert_triplet.recipe.training import TrainRecipe
 from sbert_triplet.recipe.values import (
@@ -121,7 +122,22 @@ class Recipe(Section):
     loss: LossRecipe = Field(
         default_factory=LossRecipe, description="What is minimised; auto: chosen from the kind of data"
     )
+    losses: tuple[LossPart, ...] = Field(
+        default=(),
+        description="In place of `loss`, several: each with a weight, and with rows of its own or none",
+    )
     train: TrainRecipe = Field(default_factory=TrainRecipe, description="How it is trained")
     evaluate: EvaluateRecipe = Field(
         default_factory=EvaluateRecipe, description="What shows whether it got better"
     )
+
+    @model_validator(mode="after")
+    def _loss_or_losses(self) -> Recipe:
+        if self.losses and self.loss.name is not None:
+            raise said("loss and losses: give one of them")
+        return self
+
+    @property
+    def loss_names(self) -> str:
+        """The losses of the run in words."""
+        return " + ".join(str(part.loss.name) for part in self.losses) or str(self.loss.name)

@@ -8,9 +8,19 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Field
 
 from sbert_triplet.distances.options import Range
-from sbert_triplet.recipe.values import WHOLE, Expected, FilledText, Flag, OneOrMany, number, unexpected
+from sbert_triplet.recipe.values import (
+    NUMBER,
+    WHOLE,
+    Expected,
+    FilledText,
+    Flag,
+    OneOrMany,
+    number,
+    unexpected,
+)
 
 INFINITE = ("inf", "infinity", ".inf")
 
@@ -29,8 +39,10 @@ def option_type(annotation: Any) -> Any:
 
 def _writable(annotation: Any) -> Any:
     marks: list[Any] = []
+    infinite = False
     if get_origin(annotation) is Annotated:
         annotation, *found = get_args(annotation)
+        infinite = any(mark.infinite for mark in found if isinstance(mark, Range))
         marks = [bound for mark in found if isinstance(mark, Range) for bound in _bounds(mark)]
     if annotation is type(None) or get_origin(annotation) is Literal:
         return annotation
@@ -40,7 +52,7 @@ def _writable(annotation: Any) -> Any:
     simple = {
         bool: Flag,
         int: Annotated[int, *marks, WHOLE],
-        float: Annotated[float, *marks, REAL],
+        float: Annotated[float, *marks, *((REAL,) if infinite else (Field(allow_inf_nan=False), NUMBER))],
         str: FilledText,
     }
     return simple.get(annotation)

@@ -16,6 +16,7 @@ OTHER_FORMS: dict[str, list[dict[str, Any]]] = {
     "EvaluateRecipe": [NOTHING],
     "LossRecipe": [NOTHING],
     "Prompts": [NOTHING],
+    "Source": [TEXT],
     "SplitRecipe": [NOTHING, TEXT],
     "TrainRecipe": [NOTHING],
 }
@@ -26,6 +27,7 @@ def recipe_schema() -> dict[str, Any]:
     """Every key with its type, range, default and meaning; every loss and distance with its options."""
     schema = Recipe.model_json_schema()
     _drop_titles(schema)
+    _write_out_loss_parts(schema["$defs"])
     for name, forms in OTHER_FORMS.items():
         schema["$defs"][name] = {"anyOf": [schema["$defs"][name], *forms]}
     schema["properties"][DECISIONS] = {
@@ -33,6 +35,16 @@ def recipe_schema() -> dict[str, Any]:
         "description": "What a run decided beside these values; written by it, and not read again",
     }
     return {"$schema": DIALECT, "title": "Recipe of sbert-triplet"} | schema
+
+
+def _write_out_loss_parts(parts: dict[str, Any]) -> None:
+    """One of several losses may have the options of its loss beside its own keys, or be a name alone."""
+    part, losses = parts["LossPart"], parts["LossRecipe"]["anyOf"]
+    own = {key: value for key, value in part["properties"].items() if key != "loss"}
+    beside = [
+        {**loss, "properties": loss["properties"] | own} if "properties" in loss else loss for loss in losses
+    ]
+    parts["LossPart"] = {"anyOf": [part, *beside]}
 
 
 def _drop_titles(schema: Any) -> None:

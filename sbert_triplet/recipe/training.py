@@ -66,7 +66,7 @@ class TrainRecipe(Section):
     max_grad_norm: Positive | None = Field(default=1.0, description="Gradients are clipped to this norm")
     freeze: Freeze = Field(
         default=(),
-        description="Not trained: `embeddings`, a number of lowest layers, patterns of parameter names",
+        description="Not trained: `embeddings`, a number of lowest layers, patterns of names, `encoder`",
         examples=["embeddings", 3, ["embeddings", "*.layer.0.*"]],
     )
     patience: Count | None = Field(

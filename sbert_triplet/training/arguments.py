@@ -75,12 +75,14 @@ def fused_optimizer(device: str | None) -> bool:
     return device in (None, "cpu") or str(device).startswith(("cuda", "mps", "xpu"))
 
 
-def freeze(model: SentenceTransformer, patterns: Sequence[str | int]) -> list[str]:
+def freeze(
+    model: SentenceTransformer, patterns: Sequence[str | int], *, loss: torch.nn.Module | None = None
+) -> list[str]:
     """Stop the gradient of the parameters that match; returns their names.
 
-    A pattern is "embeddings", a number of lowest layers, or a shell pattern of parameter names
-    (``*.layer.0.*``). Raises RecipeError for one that matches nothing, and where nothing would be
-    left to train.
+    A pattern is "embeddings", a number of lowest layers, a shell pattern of parameter names
+    (``*.layer.0.*``), or "encoder" for all of them. Raises RecipeError for one that matches nothing, and
+    where nothing would be left to train, in the encoder or in ``loss``.
     """
     names = [name for name, _ in model.named_parameters()]
     frozen: set[str] = set()
@@ -92,8 +94,12 @@ def freeze(model: SentenceTransformer, patterns: Sequence[str | int]) -> list[st
     for name, parameter in model.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise RecipeError("train.freeze: every parameter of the model is frozen, nothing is left to train")
+    trained = [*model.parameters(), *(loss.parameters() if loss is not None else [])]
+    if not any(parameter.requires_grad for parameter in trained):
+        raise RecipeError(
+            "train.freeze: every parameter of the model is frozen, nothing is left to train; freeze "
+            "fewer, or choose a loss that learns a metric (relative_comparisons, oasis, mahalanobis)"
+        )
     return sorted(frozen)
 
 
@@ -101,6 +107,8 @@ def _matches(pattern: str | int, name: str) -> bool:
     if isinstance(pattern, int):
         layer = re.search(r"\b(?:layers?|h|blocks?)\.(\d+)\.", name)
         return layer is not None and int(layer.group(1)) < pattern
+    if pattern == "encoder":
+        return True
     if pattern == "embeddings":
         return re.search(r"\bembeddings?\.|\bembed_tokens\.", name) is not None
     return fnmatchcase(name, pattern)

@@ -73,13 +73,13 @@ class StepProgress(TrainerCallback):
 
 
 class AfterStep(TrainerCallback):
-    """Lets the loss put its parameters back into their range after each optimizer step."""
+    """Tells the objective of each optimizer step."""
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.objective.loss.after_step()
+        self.objective.after_step()
 
 
 class BestOnDev(TrainerCallback):

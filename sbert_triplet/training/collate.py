@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,23 +22,39 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class TokenBatch:
-    """A global batch as one process sees it.
+class Share:
+    """U distinct texts of which each process encodes a part.
 
-    ``groups``: features of this process's share of the U distinct texts; ``places``: where the
-    rows of the joined groups stand in the share; ``shares``: how many texts each process encodes,
-    in the order of the ranks (their sum is U, or more where a process had none and encodes one
-    for the others' sake). ``columns``: (k, B) positions among the U texts, ``ids``: (k, B) text
-    ids. The rest is as in ``losses.batch.Embedded``, the same on every process.
+    ``groups``: features of this process's part; ``places``: where the rows of the joined groups
+    stand in it; ``sizes``: how many texts each process encodes, in the order of the ranks (their sum
+    is U; a process with none encodes one for the others' sake).
     """
 
     groups: list[dict[str, Any]]
     places: torch.Tensor
-    shares: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """A global batch as one process sees it.
+
+    ``texts``: the texts to encode with gradient; ``columns``: (k, B) positions among them. ``ids``:
+    (columns, B) text ids. ``keys``: the texts for a momentum encoder, of positives and hard negatives,
+    which are positions among these then; ``key_column``: (B,) the positives. ``guide``: (kB + C, G)
+    what a guide makes of all columns, one after the other, and of the hard negatives. ``dataset``: the
+    place of the data set that all rows are of. The rest is as in ``losses.batch.Embedded``, the same
+    on every process.
+    """
+
+    texts: Share
     columns: torch.Tensor
     ids: torch.Tensor
     rows: torch.Tensor
     tokens: int
+    keys: Share | None = None
+    key_column: torch.Tensor | None = None
+    guide: torch.Tensor | None = None
     negatives: torch.Tensor | None = None
     negative_ids: torch.Tensor | None = None
     negative_rows: torch.Tensor | None = None
@@ -46,11 +62,27 @@ class TokenBatch:
     scores: torch.Tensor | None = None
     weights: torch.Tensor | None = None
     blocked: torch.Tensor | None = None
+    dataset: int = 0
 
     def to(self, device: torch.device) -> TokenBatch:
         """The batch with its tensors on ``device``."""
-        moved = {item.name: _moved(getattr(self, item.name), device) for item in fields(self)}
-        return TokenBatch(**moved)
+        moved: TokenBatch = _moved(self, device)
+        return moved
+
+
+class BatchMaker(Protocol):
+    """What a trainer makes batches of row numbers with."""
+
+    def __call__(self, rows: Sequence[int]) -> TokenBatch: ...
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def place(self, rank: int, processes: int) -> None:
+        """Which of how many processes this one is."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch batches are made for."""
 
 
 @dataclass
@@ -59,9 +91,10 @@ class Collator:
 
     ``sides``: how anchors and how positives and negatives are encoded. ``budget``: tokens of one
     forward pass, padding counted. With ``needs.views`` the text is encoded twice, and nothing is
-    encoded once for several places. Labelled text for a loss over pairs gets another text of the
-    class as its second column, drawn anew for each ``epoch``. The trainer sets ``epoch``, ``rank``
-    and the number of ``processes``.
+    encoded once for several places. With ``needs.momentum`` only anchors are encoded with gradient.
+    Labelled text for a loss over pairs gets another text of the class as its second column, drawn
+    anew for each ``epoch``. ``guide`` gives the embeddings that ``needs.guide`` asks for. The trainer
+    says the epoch and which of how many processes this one is.
     """
 
     examples: Examples
@@ -74,43 +107,72 @@ class Collator:
     rank: int = 0
     processes: int = 1
     epoch: int = 0
+    guide: Callable[[Side, IntArray], NDArray[np.float32]] | None = None
+    dataset: int = 0
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def place(self, rank: int, processes: int) -> None:
+        self.rank, self.processes = rank, processes
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def wanted(self) -> list[tuple[Side, IntArray]]:
+        """Every text of the examples, and how it is encoded."""
+        examples = self.examples
+        wanted = [(self.sides[0], examples.anchors)]
+        if examples.positives is not None:
+            wanted.append((self.sides[1], examples.positives))
+        if examples.negatives is not None:
+            wanted.append((self.sides[1], examples.negatives.values))
+        return wanted
 
     def prepare(self) -> None:
         """Tokenise every text of the examples."""
-        self.tokens.add(self.sides[0], self.examples.anchors)
-        if self.examples.positives is not None:
-            self.tokens.add(self.sides[1], self.examples.positives)
-        if self.examples.negatives is not None:
-            self.tokens.add(self.sides[1], self.examples.negatives.values)
+        for side, ids in self.wanted():
+            self.tokens.add(side, ids)
 
     def __call__(self, rows: Sequence[int]) -> TokenBatch:
         numbers = np.asarray(rows, dtype=np.int64)
         batch = self.examples.select(numbers)
         columns = self._columns(batch, numbers)
         negatives = batch.negatives
-        wanted = [*columns, *([(self.sides[1], negatives.values)] if negatives is not None else [])]
-        forms = np.concatenate([np.full(len(ids), self.tokens.form(side)) for side, ids in wanted])
-        ids = np.concatenate([ids for _, ids in wanted])
-        texts, back = self._distinct(forms, ids)
-        groups, places, shares, tokens = self._share(forms[texts], ids[texts])
-        size, count = len(numbers), len(columns)
-        blocked = self.known.among(ids)
+        extra = [(self.sides[1], negatives.values)] if negatives is not None else []
+        trained, keyed = [*columns, *extra], list[tuple[Side, IntArray]]()
+        if self.needs.momentum is not None:
+            trained, keyed = columns[:1], [*columns[1:], *extra]
+        texts, places, tokens = self._distinct(trained)
+        keys, key_places, key_tokens = self._distinct(keyed) if keyed else (None, [], 0)
+        everything = np.concatenate([ids for _, ids in [*columns, *extra]])
+        related = self.known.touching if self.needs.momentum is not None else self.known.among
+        blocked = related(everything)
         return TokenBatch(
-            groups=groups,
-            places=places,
-            shares=shares,
-            columns=torch.from_numpy(back[: count * size].reshape(count, size)),
-            ids=torch.from_numpy(ids[: count * size].reshape(count, size)),
+            texts=texts,
+            columns=torch.from_numpy(np.stack(places[: 1 if keyed else len(columns)])),
+            ids=torch.from_numpy(np.stack([ids for _, ids in columns])),
             rows=torch.from_numpy(batch.row_numbers),
-            tokens=tokens,
-            negatives=torch.from_numpy(back[count * size :]) if negatives is not None else None,
-            negative_ids=torch.from_numpy(ids[count * size :]) if negatives is not None else None,
+            tokens=tokens + key_tokens,
+            keys=keys,
+            key_column=torch.from_numpy(key_places[0]) if keyed else None,
+            guide=self._guided([*columns, *extra]),
+            negatives=torch.from_numpy((key_places or places)[-1]) if negatives is not None else None,
+            negative_ids=torch.from_numpy(negatives.values) if negatives is not None else None,
             negative_rows=torch.from_numpy(negatives.offsets) if negatives is not None else None,
             labels=_tensor(batch.labels),
             scores=_tensor(batch.scores),
             weights=_tensor(batch.weights),
             blocked=torch.from_numpy(blocked) if len(blocked) else None,
+            dataset=self.dataset,
         )
+
+    def _guided(self, wanted: list[tuple[Side, IntArray]]) -> torch.Tensor | None:
+        if self.needs.guide is None:
+            return None
+        if self.guide is None:
+            raise ValueError("the loss wants a guide, and the collator was given none")
+        return torch.from_numpy(np.concatenate([self.guide(side, ids) for side, ids in wanted]))
 
     def _columns(self, batch: Examples, numbers: IntArray) -> list[tuple[Side, IntArray]]:
         first = (self.sides[0], batch.anchors)
@@ -144,20 +206,22 @@ class Collator:
         width = int(anchors.max(initial=0)) + 1
         return (np.unique(labels * width + anchors) if labels is not None else anchors[:0]), width
 
-    def _distinct(self, forms: IntArray, ids: IntArray) -> tuple[IntArray, IntArray]:
-        """Positions of the texts to encode, and for every place the number of its text among them."""
+    def _distinct(self, wanted: list[tuple[Side, IntArray]]) -> tuple[Share, list[IntArray], int]:
+        """The texts to encode, the places of each column among them, and the number of tokens."""
+        forms = np.concatenate([np.full(len(ids), self.tokens.form(side)) for side, ids in wanted])
+        ids = np.concatenate([ids for _, ids in wanted])
         if self.needs.views:
-            everything = np.arange(len(ids), dtype=np.int64)
-            return everything, everything
-        _, first, back = np.unique(
-            forms * (int(ids.max(initial=0)) + 1) + ids, return_index=True, return_inverse=True
-        )
-        return first, back.astype(np.int64)
+            first = back = np.arange(len(ids), dtype=np.int64)
+        else:
+            _, first, back = np.unique(
+                forms * (int(ids.max(initial=0)) + 1) + ids, return_index=True, return_inverse=True
+            )
+        share, tokens = self._share(forms[first], ids[first])
+        ends = np.cumsum([len(part) for _, part in wanted])
+        return share, np.split(back.astype(np.int64), ends[:-1]), tokens
 
-    def _share(
-        self, forms: IntArray, ids: IntArray
-    ) -> tuple[list[dict[str, Any]], torch.Tensor, tuple[int, ...], int]:
-        """This process's slice of the texts, of about equally many tokens for every process."""
+    def _share(self, forms: IntArray, ids: IntArray) -> tuple[Share, int]:
+        """This process's part of the texts, of about equally many tokens for every process."""
         lengths = np.zeros(len(ids), dtype=np.int64)
         for form in range(self.tokens.forms):
             lengths[forms == form] = self.tokens.lengths(form, ids[forms == form])
@@ -175,8 +239,8 @@ class Collator:
             for group in plan_groups(lengths[mine[chosen]], self.budget):
                 groups.append(self.tokens.features(form, ids[mine[chosen[group]]]))
                 places.append(chosen[group])
-        shares = tuple(int(size) for size in np.diff(cuts))
-        return groups, torch.from_numpy(np.concatenate(places)), shares, int(lengths.sum())
+        sizes = tuple(int(size) for size in np.diff(cuts))
+        return Share(groups, torch.from_numpy(np.concatenate(places)), sizes), int(lengths.sum())
 
 
 def _tensor(values: NDArray[Any] | None) -> torch.Tensor | None:
@@ -190,4 +254,8 @@ def _moved(value: Any, device: torch.device) -> Any:
         return value.to(device, non_blocking=True)
     if isinstance(value, list):
         return [{name: _moved(part, device) for name, part in group.items()} for group in value]
+    if isinstance(value, TokenBatch | Share):
+        return replace(
+            value, **{item.name: _moved(getattr(value, item.name), device) for item in fields(value)}
+        )
     return value

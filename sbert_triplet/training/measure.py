@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from sbert_triplet.encoding.encode import autocast
-from sbert_triplet.training.collate import Collator
+from sbert_triplet.training.collate import BatchMaker
 from sbert_triplet.training.objective import Objective
 
 MEASURED_ROWS = 16
@@ -24,7 +24,7 @@ def bf16_supported(device: torch.device) -> bool:
 
 
 def seconds_per_token(
-    objective: Objective, collator: Collator, batches: Sequence[Sequence[int]], precision: str
+    objective: Objective, collator: BatchMaker, batches: Sequence[Sequence[int]], precision: str
 ) -> float:
     """Time of forward and backward over the real tokens of at most 16 rows of each batch, the first
     batch left out as a warm-up.
@@ -58,7 +58,7 @@ def seconds_per_token(
 
 
 def choose_precision(
-    objective: Objective, collator: Collator, batches: Sequence[Sequence[int]]
+    objective: Objective, collator: BatchMaker, batches: Sequence[Sequence[int]]
 ) -> tuple[str, float]:
     """The faster one of fp32 and bf16, and its seconds a token.
 

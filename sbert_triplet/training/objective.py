@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,9 +13,11 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
 from sbert_triplet.data.kinds import Kind
-from sbert_triplet.losses.batch import Embedded, Loss, LossOutput
-from sbert_triplet.training.collate import TokenBatch
+from sbert_triplet.errors import InputError
+from sbert_triplet.losses.batch import LONGEST_QUEUE, Embedded, Loss, LossOutput
+from sbert_triplet.training.collate import Share, TokenBatch
 from sbert_triplet.training.gather import gather_rows
+from sbert_triplet.training.momentum import MomentumEncoder
 
 Features = Mapping[str, Any]
 
@@ -29,14 +33,21 @@ class Objective(nn.Module):
     a text with its class, two are anchor and positive, or two texts and a score where the label is
     a float, further ones are negatives.
 
+    A loss over a momentum encoder gets one here, with its queue of ``queue_size`` keys (else as many
+    as the loss says); ``after_step`` is to be called after each optimizer step (``callbacks.AfterStep``).
+
     The attribute that holds the encoder is called ``model`` because that is the one which trainers
     replace by its wrapper for several devices; it is only ever entered as ``self.model(features)``.
     """
 
-    def __init__(self, model: SentenceTransformer, loss: Loss) -> None:
+    def __init__(self, model: SentenceTransformer, loss: Loss, *, queue_size: int | None = None) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
+        self.momentum: MomentumEncoder | None = None
+        if (wanted := loss.needs.momentum) is not None:
+            size = queue_size or wanted.size or LONGEST_QUEUE
+            self.momentum = MomentumEncoder(model, wanted.decay, size)
         self.last: LossOutput | None = None
 
     def forward(self, features: TokenBatch | Sequence[Features], labels: Tensor | None = None) -> Tensor:
@@ -50,49 +61,112 @@ class Objective(nn.Module):
         self.last = LossOutput(output.value.detach(), output.stats)
         return output.value
 
-    def _encode(self, features: Features) -> Tensor:
-        inputs = dict(features)
-        task = inputs.pop("task", None)
-        result = self.model(inputs, task=task) if task is not None else self.model(inputs)
-        embeddings: Tensor = result["sentence_embedding"]
-        return embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings
+    def after_step(self) -> None:
+        """What follows an optimizer step: the loss's parameters in their range, momentum and queue."""
+        self.loss.after_step()
+        if self.momentum is not None:
+            self.momentum.after_step(getattr(self.model, "module", self.model))
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Everything of the state but the encoder: the loss's, and that of a momentum encoder."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("model.")}
+
+    def _rows(self, share: Share, model: nn.Module) -> Tensor:
+        joined = torch.cat([_encoded(model, group) for group in share.groups])
+        return gather_rows(joined[torch.argsort(share.places)], share.sizes)
 
     def _embed(self, batch: TokenBatch) -> Embedded:
-        joined = torch.cat([self._encode(group) for group in batch.groups])
-        share = joined[torch.argsort(batch.places)]
-        texts = gather_rows(share, batch.shares)
-        return Embedded(
-            columns=tuple(texts[column] for column in batch.columns),
+        texts = self._rows(batch.texts, self.model)
+        keys = self._keys(batch)
+        candidates = texts if keys is None else keys
+        columns = tuple(texts[column] for column in batch.columns)
+        embedded = Embedded(
+            columns=columns,
             ids=tuple(batch.ids),
-            negatives=texts[batch.negatives] if batch.negatives is not None else None,
+            negatives=candidates[batch.negatives] if batch.negatives is not None else None,
             negative_ids=batch.negative_ids,
             negative_rows=batch.negative_rows,
             labels=batch.labels,
             scores=batch.scores,
             weights=batch.weights,
             blocked=batch.blocked,
+            guide=_guide(batch),
+            dataset=batch.dataset,
         )
+        if keys is None:
+            return embedded
+        return self._queued(embedded, keys[batch.key_column], batch.ids[1])
+
+    @torch.no_grad()
+    def _keys(self, batch: TokenBatch) -> Tensor | None:
+        """(U, D): the texts of ``batch.keys`` under the momentum encoder."""
+        if batch.keys is None:
+            return None
+        return self._rows(batch.keys, self._momentum().encoder)
+
+    def _momentum(self) -> MomentumEncoder:
+        if self.momentum is None:
+            raise InputError("the loss wants no momentum encoder, and the batch has texts for one")
+        return self.momentum
+
+    def _queued(self, batch: Embedded, keys: Tensor, ids: Tensor) -> Embedded:
+        momentum = self._momentum()
+        queue = momentum.queue()
+        if self.training:
+            momentum.made(keys, ids)
+        return replace(batch, keys=keys, queue=queue)
 
     def _embed_columns(self, features: Sequence[Features], labels: Tensor | None) -> Embedded:
         needs = self.loss.needs_for(_kind(features, labels))
+        if needs.guide is not None:
+            raise InputError(
+                "a guide is looked up by text id, which this collator does not carry: "
+                "train with sbert_triplet's own Trainer and Collator"
+            )
         features = [features[0], features[0]] if needs.views else features
-        rows = [self._encode(column) for column in features]
+        k = 2 if needs.views else min(needs.columns, len(features))
+        trained = 1 if needs.momentum is not None else len(features)
+        rows = [_encoded(self.model, column) for column in features[:trained]]
+        with torch.no_grad():
+            rows += [_encoded(self._momentum().encoder, column) for column in features[trained:]]
         sizes = _sizes(rows[0])
-        ids = _token_row_ids(features, sizes)
+        ids = [gather_rows(_token_row_ids(column), sizes) for column in features]
         columns = [gather_rows(row, sizes) for row in rows]
         gathered = gather_rows(labels, sizes) if labels is not None else None
-        k = 2 if needs.views else min(needs.columns, len(columns))
         extra, size = columns[k:], columns[0].shape[0]
-        by_row = torch.stack(extra, dim=1).flatten(0, 1) if extra else None
-        return Embedded(
-            columns=tuple(columns[:k]),
+        batch = Embedded(
+            columns=tuple(columns[: min(k, trained)]),
             ids=tuple(ids[:k]),
-            negatives=by_row,
+            negatives=torch.stack(extra, dim=1).flatten(0, 1) if extra else None,
             negative_ids=torch.stack(ids[k:], dim=1).flatten() if extra else None,
             negative_rows=torch.arange(size + 1, device=rows[0].device) * len(extra) if extra else None,
             labels=gathered if needs.labels else None,
             scores=gathered.float() if gathered is not None and not needs.labels else None,
         )
+        return batch if needs.momentum is None else self._queued(batch, columns[1], ids[1])
+
+
+def _encoded(model: nn.Module, features: Features) -> Tensor:
+    """(n, D), in fp32 or better."""
+    inputs = dict(features)
+    task = inputs.pop("task", None)
+    result = model(inputs, task=task) if task is not None else model(inputs)
+    embeddings: Tensor = result["sentence_embedding"]
+    return embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings
+
+
+def _guide(batch: TokenBatch) -> Embedded | None:
+    if batch.guide is None:
+        return None
+    count, rows = batch.ids.shape
+    parts = batch.guide[: count * rows].view(count, rows, -1)
+    return Embedded(
+        columns=tuple(parts),
+        ids=tuple(batch.ids),
+        negatives=batch.guide[count * rows :] if batch.negatives is not None else None,
+        negative_ids=batch.negative_ids,
+        negative_rows=batch.negative_rows,
+    )
 
 
 def _kind(features: Sequence[Features], labels: Tensor | None) -> str:
@@ -114,29 +188,14 @@ def _sizes(rows: Tensor) -> tuple[int, ...]:
     return tuple(int(size) for size in everyone)
 
 
-def _token_row_ids(features: Sequence[Features], sizes: tuple[int, ...]) -> list[Tensor]:
-    """(B,) ids for each column: equal where the rows of tokens are equal, over columns and processes."""
-    rows: list[tuple[int, ...]] = []
-    for column in features:
-        tokens, mask = column["input_ids"].tolist(), column["attention_mask"].tolist()
-        rows += [
-            tuple(token for token, keep in zip(*pair, strict=True) if keep)
-            for pair in zip(tokens, mask, strict=True)
-        ]
-    if len(sizes) > 1:
-        everyone: list[list[tuple[int, ...]]] = [[] for _ in sizes]
-        dist.all_gather_object(everyone, rows)
-    else:
-        everyone = [rows]
-    number: dict[tuple[int, ...], int] = {}
-    device = features[0]["input_ids"].device
-    columns = []
-    for place in range(len(features)):
-        column_rows = [
-            row
-            for size, part in zip(sizes, everyone, strict=True)
-            for row in part[place * size : (place + 1) * size]
-        ]
-        found = [number.setdefault(row, len(number)) for row in column_rows]
-        columns.append(torch.tensor(found, device=device))
-    return columns
+def _token_row_ids(column: Features) -> Tensor:
+    """(B,) ids that are equal where the rows of tokens are: 63 bits of a hash, the same everywhere."""
+    tokens, mask = column["input_ids"].cpu(), column["attention_mask"].cpu().bool()
+    hashes = [
+        int.from_bytes(
+            hashlib.blake2b(row[keep].numpy().astype("<i8").tobytes(), digest_size=8).digest(), "little"
+        )
+        >> 1
+        for row, keep in zip(tokens, mask, strict=True)
+    ]
+    return torch.tensor(hashes, dtype=torch.long, device=column["input_ids"].device)

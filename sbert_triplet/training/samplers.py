@@ -5,13 +5,14 @@ Every process draws the same global batches; each then encodes its share of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
 _WORD = 0xFFFFFFFFFFFFFFFF
+ORDER_PURPOSE = 5
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -59,6 +60,31 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.epoch_batches(0))
+
+
+class JointBatches(Batches):
+    """The batches of several data sets in shuffled order, each of one data set alone.
+
+    ``sizes``: how many rows each data set has; the rows of a later one are numbered on from those of
+    the earlier ones.
+    """
+
+    def __init__(self, parts: Sequence[Batches], sizes: Sequence[int], *, seed: int) -> None:
+        super().__init__(seed)
+        self.parts = tuple(parts)
+        self.starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+
+    def epoch_batches(self, epoch: int) -> list[IntArray]:
+        batches = [
+            batch + start
+            for part, start in zip(self.parts, self.starts, strict=True)
+            for batch in part.epoch_batches(epoch)
+        ]
+        order = np.argsort(keys(np.arange(len(batches)), self.seed, epoch, ORDER_PURPOSE), kind="stable")
+        return [batches[place] for place in order]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
 
 
 class RowBatches(Batches):

@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from sbert_triplet.errors import DivergedError
-from sbert_triplet.training.collate import Collator, TokenBatch
+from sbert_triplet.training.collate import BatchMaker, TokenBatch
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.samplers import Batches
 
-LOSS_FILE = "loss.safetensors"
+OBJECTIVE_FILE = "objective.safetensors"
 _REMEDY = "lower train.learning_rate, or set train.precision to fp32"
 
 
@@ -37,18 +37,18 @@ class Trainer(SentenceTransformerTrainer):
         objective: Objective,
         args: SentenceTransformerTrainingArguments,
         *,
-        collator: Collator,
+        collator: BatchMaker,
         batches: Batches,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         self.batches = batches
         self.objective: Objective = objective
         self.collator = collator
-        collator.rank, collator.processes = args.process_index, args.world_size
+        collator.place(args.process_index, args.world_size)
         self.rows_seen = 0
         self.tokens_seen = 0
         self._rows = torch.zeros(0, dtype=torch.long)
-        rows = Dataset.from_dict({"row": list(range(len(collator.examples)))})
+        rows = Dataset.from_dict({"row": list(range(len(collator)))})
         super().__init__(
             model=objective.model,
             args=args,
@@ -65,7 +65,7 @@ class Trainer(SentenceTransformerTrainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Global batches, not sharded: each process takes its share of the texts, not of the rows."""
         return DataLoader(
-            range(len(self.collator.examples)),  # type: ignore[arg-type]
+            range(len(self.collator)),  # type: ignore[arg-type]
             batch_sampler=_Epochs(self.batches, self.collator),
             collate_fn=lambda rows: {"batch": self.collator(rows)},
         )
@@ -77,7 +77,7 @@ class Trainer(SentenceTransformerTrainer):
         """
         set_seed(self.args.seed)
         if self.args.world_size > 1:
-            for tensor in self.objective.loss.state_dict().values():
+            for tensor in self.objective.own_state().values():
                 torch.distributed.broadcast(tensor, src=0)
         try:
             return super().train(*args, **kwargs)
@@ -134,18 +134,21 @@ class Trainer(SentenceTransformerTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
-        state = self.objective.loss.state_dict()
+        state = self.objective.own_state()
         if state:
             folder = Path(output_dir or self.args.output_dir or ".")
-            save_file({name: value.contiguous().cpu() for name, value in state.items()}, folder / LOSS_FILE)
+            kept = {name: value.contiguous().cpu() for name, value in state.items()}
+            save_file(kept, folder / OBJECTIVE_FILE)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
     ) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint)
-        file = Path(resume_from_checkpoint) / LOSS_FILE
+        file = Path(resume_from_checkpoint) / OBJECTIVE_FILE
         if file.is_file():
-            self.objective.loss.load_state_dict(load_file(file))
+            own = self.objective.own_state()
+            for name, value in load_file(file).items():
+                own[name].copy_(value)
 
 
 class _Epochs:
@@ -155,7 +158,7 @@ class _Epochs:
     that is this, inside one which skips batches; otherwise it would be one of its own.
     """
 
-    def __init__(self, batches: Batches, collator: Collator) -> None:
+    def __init__(self, batches: Batches, collator: BatchMaker) -> None:
         self._batches, self._collator = batches, collator
 
     @property
@@ -164,7 +167,7 @@ class _Epochs:
 
     def set_epoch(self, epoch: int) -> None:
         self._batches.set_epoch(epoch)
-        self._collator.epoch = epoch
+        self._collator.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self._batches)

@@ -61,3 +61,20 @@ def test_it_names_the_similarity_of_the_model(
 ) -> None:
     encoder.similarity_fn_name = similarity
     assert Embedder(encoder, table(encoder)).similarity == similarity
+
+
+def test_a_table_for_other_prompts_is_refused(encoder: SentenceTransformer, table: Table) -> None:
+    tokens = table(encoder)
+    encoder.prompts = {"query": "question: "}
+    with pytest.raises(ValueError, match="other prompts or routes"):
+        Embedder(encoder, tokens)
+
+
+def test_views_share_the_embeddings(encoder: SentenceTransformer, table: Table) -> None:
+    passed, ids = counted(encoder), np.array([4, 0, 4])
+    embedder = Embedder(encoder, table(encoder))
+    cut, other = embedder.cut(5), embedder.compared_by("manhattan")
+    np.testing.assert_array_equal(cut("text", ids), embedder("text", ids)[:, :5])
+    np.testing.assert_array_equal(other("left", ids), embedder("right", ids))
+    assert (cut.similarity, other.similarity, embedder.similarity) == ("cosine", "manhattan", "cosine")
+    assert sum(passed) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from sbert_triplet.encoding.tiny import tiny_encoder
-from sbert_triplet.encoding.tokens import Form, TokenTable, form_of
+from sbert_triplet.encoding.tokens import Form, Side, TokenTable, form_of
 from sbert_triplet.errors import ModelError
 
 Table = Callable[..., TokenTable]
@@ -25,7 +26,7 @@ QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 def test_without_prompts_all_sides_share_one_form(encoder: SentenceTransformer, table: Table) -> None:
     tokens = table(encoder)
     assert tokens.forms == 1
-    assert tokens.form("query") == tokens.form("document") == tokens.form("text") == 0
+    assert {tokens.form(side) for side in get_args(Side)} == {0}
 
 
 def test_a_prompt_makes_a_form_of_its_own(encoder: SentenceTransformer, table: Table) -> None:
@@ -67,6 +68,7 @@ def test_routes_are_forms_even_without_prompts(texts: list[str]) -> None:
     assert form_of(model, "query") == Form(None, "query")
     assert form_of(model, "document") == Form(None, "document")
     assert tokens.form("query") != tokens.form("document")
+    assert form_of(model, "left") == form_of(model, "right") == form_of(model, "text") == Form(None, None)
     ids = np.array([0, 1])
     tokens.add("document", ids)
     assert tokens.features(tokens.form("document"), ids)["task"] == "document"

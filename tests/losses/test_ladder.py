@@ -152,6 +152,6 @@ def test_refusals() -> None:
         LadderLoss()(Embedded((x, x), negatives=x, negative_rows=torch.tensor([0, 1, 2])))
     with pytest.raises(InputError, match="guide"):
         LadderLoss(relevance="teacher")(Embedded((x, x)))
-    assert LadderLoss(relevance="teacher").needs == Needs(columns=2, guide=True)
+    assert LadderLoss(relevance="teacher").needs == Needs(columns=2, guide="base")
     assert LadderLoss(relevance="labels").needs == Needs(columns=1, labels=True)
     assert LadderLoss().needs_for("retrieval") == Needs(columns=2, scores=True)

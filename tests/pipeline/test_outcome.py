@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from sbert_triplet.errors import DivergedError, GainNotShownError, InputError, MachineError
 from sbert_triplet.evaluation.results import Comparison
-from sbert_triplet.pipeline import evidence, outcome
+from sbert_triplet.pipeline import comparison, outcome
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Finished, Tables, Train
@@ -44,7 +44,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Pretend:
 
     def pretend(low: float, high: float) -> None:
         monkeypatch.setattr("sbert_triplet.evaluation.held_out.compare_items", shown(low, high))
-        monkeypatch.setattr(evidence, "compare_items", shown(low, high))
+        monkeypatch.setattr(comparison, "compare_items", shown(low, high))
 
     return pretend
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from sbert_triplet.distances.names import DISTANCES
 from sbert_triplet.losses.names import LOSSES
 from sbert_triplet.recipe import Recipe, commented_recipe, recipe_from, recipe_schema, resolved_yaml
+from sbert_triplet.recipe.losses import LossPart
+from sbert_triplet.training.library_names import LIBRARY_LOSSES
 
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 NUMBERS = {"integer": int, "number": (int, float)}
@@ -61,6 +63,17 @@ GOOD = [
     {"data": {"train": ["a.csv", {"source": "b", "weight": 2}], "split": "date", "columns": None}},
     {"data": "a.csv", "loss": "cosent", "train": None},
     {"data": "a.csv", "loss": {"name": "triplet", "soft": True, "distance": {"name": "minkowski", "p": 3}}},
+    {"data": "a.csv", "loss": {"name": "simcse", "matryoshka": [64, 32], "matryoshka_weights": [1, 0]}},
+    {"data": "a.csv", "loss": {"matryoshka": 64}},
+    {
+        "data": "a.csv",
+        "losses": ["cosent", {"name": "triplet", "margin": 0.1, "weight": 2, "dataset": "b.csv"}],
+    },
+    {"data": "a.csv", "losses": [{"loss": {"name": "simcse", "matryoshka": 64}, "kind": "pairs"}]},
+    {"data": "a.csv", "loss": {"name": "auto", "matryoshka": [64]}},
+    {"data": "a.csv", "loss": "st.CoSENTLoss"},
+    {"data": "a.csv", "loss": {"name": "st.TripletLoss", "distance_metric": "cosine", "triplet_margin": 0.3}},
+    {"data": "a.csv", "loss": {"name": "st.MSELoss", "teacher": "models/teacher", "projection_dim": 768}},
     {"data": "a.csv", "train": {"freeze": 3, "warmup": 0.1, "batch_size": "auto", "max_steps": None}},
     {"data": "a.csv", "evaluate": {"metrics": "MRR@10", "dev": 200}, "decisions": {"any": [1]}},
 ]
@@ -75,6 +88,17 @@ BAD = [
     {"data": "a.csv", "loss": {"name": "triplet", "margin": -1}},
     {"data": "a.csv", "loss": {"margin": 1}},
     {"data": "a.csv", "loss": {"name": "triplet", "soft": True, "distance": {"name": "minkowski"}}},
+    {"data": "a.csv", "loss": {"name": "simcse", "matryoshka": [0]}},
+    {"data": "a.csv", "losses": ["cosent", {"name": "triplet", "margn": 0.1}]},
+    {"data": "a.csv", "losses": [{"name": "simcse", "weight": 0}]},
+    {"data": "a.csv", "loss": {"name": "simcse", "matryoshka": []}},
+    {"data": "a.csv", "loss": {"name": "oasis", "matryoshka": [8]}},
+    {"data": "a.csv", "loss": {"matryoshka": "many"}},
+    {"data": "a.csv", "loss": "st.GISTEmbedLoss"},
+    {"data": "a.csv", "loss": {"name": "st.TripletLoss", "distance_metric": "print"}},
+    {"data": "a.csv", "loss": {"name": "st.TripletLoss", "triplet_margin": 0}},
+    {"data": "a.csv", "loss": {"name": "st.MSELoss"}},
+    {"data": "a.csv", "loss": {"name": "st.CosineSimilarityLoss", "loss_fct": "os.system"}},
     {"data": "a.csv", "train": {"epochs": 0}},
     {"data": "a.csv", "train": {"epochs": "2"}},
     {"data": "a.csv", "train": {"seed": 2**32}},
@@ -140,14 +164,15 @@ def test_every_key_of_a_section_says_what_it_means() -> None:
     own = [
         (key, field)
         for key, field in fields(SCHEMA)
-        if not key.startswith(("LossRecipe.", "DistanceRecipe."))
+        if not key.startswith(("LossRecipe.", "DistanceRecipe.", "LossPart."))
+        or key.removeprefix("LossPart.") in LossPart.model_fields
     ]
     assert len(own) > 40
     assert [key for key, field in own if not field.get("description")] == []
 
 
 def test_every_loss_and_distance_is_listed_with_its_options() -> None:
-    for definition, names in (("LossRecipe", LOSSES), ("DistanceRecipe", DISTANCES)):
+    for definition, names in (("LossRecipe", [*LOSSES, *LIBRARY_LOSSES]), ("DistanceRecipe", DISTANCES)):
         text = json.dumps(SCHEMA["$defs"][definition])
         assert all(f'"const": "{name}"' in text for name in names)
     text = json.dumps(SCHEMA["$defs"]["LossRecipe"])

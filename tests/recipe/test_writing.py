@@ -84,6 +84,10 @@ losses = st.one_of(
     st.none(),
     st.fixed_dictionaries({"name": st.just("multiple_negatives_ranking")}, optional={"scale": positive}),
     st.fixed_dictionaries({"name": st.just("triplet"), "margin": positive, "distance": distances}),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["auto", "simcse", "st.CoSENTLoss"])},
+        optional={"matryoshka": st.lists(counts, min_size=1, max_size=3, unique=True)},
+    ),
 )
 recipes = st.fixed_dictionaries(
     {"data": st.fixed_dictionaries({"train": st.one_of(sources, st.lists(sources, min_size=1, max_size=3))},
@@ -161,7 +165,13 @@ def test_resolved_file_holds_every_default_and_decision(tmp_path: Path) -> None:
     assert values["train"].keys() == type(recipe.train).model_fields.keys()
     assert values["evaluate"].keys() == type(recipe.evaluate).model_fields.keys()
     assert values["data"].keys() == type(recipe.data).model_fields.keys()
-    assert values["loss"] == {"name": "cosent", "scale": None, "similarity": "cosine"}
+    assert values["loss"] == {
+        "name": "cosent",
+        "scale": None,
+        "similarity": "cosine",
+        "matryoshka": None,
+        "matryoshka_weights": None,
+    }
     assert (values["train"]["epochs"], values["train"]["batch_size"]) == (2.0, "auto")
     assert values["train"]["max_steps"] is None
 

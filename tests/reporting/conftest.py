@@ -42,6 +42,17 @@ def report_figures() -> dict[str, Any]:
             "P@1": _figures(0.562, 0.551, -0.019, -0.003, 0.013),
         },
         "bm25": {"RR@10": 0.598, "nDCG@10": 0.631, "AP": 0.552, "R@100": 0.884},
+        "training_distance": {
+            "name": "minkowski (p = 3)",
+            "metrics": {
+                "RR@10": _figures(0.598, 0.671, 0.059, 0.087, 0.0001),
+                "nDCG@10": _figures(0.652, 0.718, 0.055, 0.077, 0.0001),
+            },
+        },
+        "dimensions": {
+            "384": {"nDCG@10": _figures(0.689, 0.746, 0.049, 0.065, 0.0001)},
+            "64": {"nDCG@10": _figures(0.541, 0.688, 0.131, 0.163, 0.0001)},
+        },
         "verdict": "better",
         "sentence": "Of 100 searches, 7 more find the right text among the first 3 (5 to 9).",
         "shipped": "tuned",

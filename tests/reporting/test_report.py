@@ -16,7 +16,8 @@ from sbert_triplet.reporting.sections import SECTIONS
 from sbert_triplet.reporting.tables import Cell, Column, Table
 
 Write = Callable[..., Path]
-KEYS = ["verdict", "results", "training", "general", "slices", "items", "data", "recipe", "environment"]
+KEYS = ["verdict", "results", "training-distance", "dimensions", "training", "general", "slices", "items"]
+KEYS += ["data", "recipe", "environment"]
 VOID = {"meta", "link", "br", "input"}
 
 
@@ -72,6 +73,15 @@ def test_every_section_says_what_it_should(run_folder: Write) -> None:
     assert "model/ holds the tuned model." in said["verdict"]
     assert "nDCG@10 0.631 0.689 0.746 +0.057 +0.049 to +0.065 < 0.001 2,500" in said["results"]
     assert "3.4 % of the test documents were seen in training" in said["results"]
+    assert "compared texts by minkowski (p = 3), for which a saved model" in said["training-distance"]
+    assert (
+        "served with cosine, and the verdict and all other figures are under cosine"
+        in said["training-distance"]
+    )
+    shown = said["training-distance"].index("nDCG@10 0.652 0.718 +0.066 +0.055 to +0.077")
+    assert shown < said["training-distance"].index("RR@10 0.598")
+    assert "nDCG@10 by dimensions" in said["dimensions"]
+    assert "64 0.541 0.688 +0.147 +0.131 to +0.163 < 0.001 2,500" in said["dimensions"]
     assert "Loss" in said["training"]
     assert "nDCG@10 on the dev split" in said["training"]
     assert "Learning rate" in said["training"]
@@ -125,6 +135,8 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
     report["metrics"][hostile] = report["metrics"]["AP"]
     report["slices"] = {hostile: {hostile: {"n": 3, "base": 0.1, "tuned": 0.2}}}
     report["general"]["topics"] = {hostile: {"base": 0.1, "tuned": 0.2, "n": 3}}
+    report["training_distance"] = {"name": hostile, "metrics": {hostile: report["metrics"]["AP"]}}
+    report["dimensions"] = {hostile: {hostile: report["metrics"]["AP"]}}
     report["data"].update(sources=[hostile], roles={hostile: hostile}, notes=[hostile], split=hostile)
     report["model"].update(name=hostile, prompts={hostile: hostile})
     data = {
@@ -136,7 +148,17 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
     folder = run_folder(report=report, data=data, log=log, items=items, recipe=hostile.replace("\ud800", ""))
     page, markdown = drawn(folder)
     assert [tag for tag, _ in page.tags].count("script") == 1
-    for key in ("verdict", "results", "general", "slices", "data", "recipe", "environment"):
+    for key in (
+        "verdict",
+        "results",
+        "training-distance",
+        "dimensions",
+        "general",
+        "slices",
+        "data",
+        "recipe",
+        "environment",
+    ):
         assert seen in page.sections[key], key
     assert "</p><script>bad()</script>␀" in page.sections["items"]
     assert "</svg><script>bad()</script>".capitalize() in page.sections["training"]
@@ -166,6 +188,8 @@ def test_markdown_holds_the_figures_and_no_text_of_the_person(run_folder: Write)
     )
     assert lines[place + 6].startswith("| P@1 | – | 0.562 | 0.551 | −0.011 (−0.019 to −0.003) | 0.013 |")
     assert "| Duplicate rows | warning | 214 |" in lines
+    assert r"| nDCG@10 | 0.652 | 0.718 | +0.066 (+0.055 to +0.077) | < 0.001 | 2,500 |" in lines
+    assert r"| 64 | 0.541 | 0.688 | +0.147 (+0.131 to +0.163) | < 0.001 | 2,500 |" in lines
     for private in (
         "printer",
         "Answer",

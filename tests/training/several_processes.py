@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,18 @@ from sbert_triplet.encoding.tiny import tiny_encoder
 from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.losses.cosent import CoSENTLoss
+from sbert_triplet.losses.matryoshka import MatryoshkaLoss
+from sbert_triplet.losses.names import LOSSES, build_loss
 from sbert_triplet.losses.ranking import MultipleNegativesRankingLoss
-from sbert_triplet.losses.triplet import TripletLoss
+from sbert_triplet.losses.several import LossPerDataset, WeightedSum
+from sbert_triplet.losses.triplet import HofferAilonLoss, TripletLoss
 from sbert_triplet.training.arguments import TrainSettings, training_arguments
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog
 from sbert_triplet.training.collate import Collator
+from sbert_triplet.training.joint import JointCollator
 from sbert_triplet.training.known import KnownPositives
 from sbert_triplet.training.objective import Objective
-from sbert_triplet.training.samplers import Batches, ClassBatches, RowBatches
+from sbert_triplet.training.samplers import Batches, ClassBatches, JointBatches, RowBatches
 from sbert_triplet.training.trainer import Trainer
 
 WORDS = ("red", "green", "blue", "cat", "dog", "horse", "runs", "sleeps", "eats", "slowly", "house", "tree")
@@ -47,7 +51,8 @@ TEXTS = [
     + f" {number}"
     for number in range(60)
 ]
-STEPS = 4
+STEPS = 8
+JOINT = "several data sets"
 
 
 @dataclass
@@ -118,6 +123,80 @@ RUNS: dict[str, Callable[[], tuple[Examples, Loss, Batches]]] = {
     "scored": scored,
     "few": few,
 }
+
+
+def graded() -> tuple[Examples, Batches]:
+    """NLI-like rows: a class for each pair of texts."""
+    examples = Examples(
+        Kind.NLI,
+        np.arange(24),
+        np.arange(24),
+        positives=24 + np.arange(24) * 7 % 30,
+        labels=np.arange(24) % 3,
+    )
+    return examples, RowBatches(24, 8, seed=3)
+
+
+def scored_to_one(*, yes_or_no: bool) -> tuple[Examples, Batches]:
+    examples, _, batches = scored()
+    assert examples.scores is not None
+    scores = examples.scores / 5
+    return replace(examples, scores=np.round(scores) if yes_or_no else scores), batches
+
+
+def by_name(name: str, loss: Loss) -> tuple[Examples, Loss, Batches]:
+    """A loss with rows that suit it."""
+    if name == "softmax_classification":
+        examples, batches = graded()
+    elif name in ("cosine_regression", "contrastive", "online_contrastive", "cosent"):
+        examples, batches = scored_to_one(yes_or_no="contrastive" in name)
+    elif loss.needs_for("labelled").columns == 1 and loss.needs_for("labelled").labels:
+        examples, _, batches = mined()
+    else:
+        examples, _, batches = ranking()
+    return examples, loss, batches
+
+
+LOSS_OPTIONS: dict[str, dict[str, Any]] = {
+    "triplet": {
+        "distance": {"name": "mahalanobis", "form": "low_rank", "rank": 5},
+        "margin": 0.5,
+        "miner": "all",
+    },
+    "margin_based": {"boundary": "per_class", "classes": 5},
+    "nt_xent": {"learn_temperature": True},
+    "moco": {"queue_size": 20, "momentum": 0.5, "learn_temperature": True},
+    "guided_ranking": {"temperature": 0.1, "learn_temperature": True},
+    "contrastive": {"margin": 0.5},
+    "online_contrastive": {"margin": 0.5},
+    "softmax_classification": {"classes": 3},
+    "relative_comparisons": {"slack_cost": 0.5},
+    "oasis": {"rank": 4},
+    "ladder": {"relevance": "teacher", "thresholds": (0.6, 0.0)},
+}
+WITH_CHANCE = frozenset({"simcse"})
+"""Losses of two dropout passes: without dropout, as here, there is nothing to learn."""
+
+
+def every_loss() -> dict[str, Callable[[], tuple[Examples, Loss, Batches]]]:
+    """A run of each loss that recipes name, and of a nested one."""
+
+    def one(name: str) -> Callable[[], tuple[Examples, Loss, Batches]]:
+        return lambda: by_name(name, build_loss(name, dimensions=16, **LOSS_OPTIONS.get(name, {})))
+
+    def nested() -> tuple[Examples, Loss, Batches]:
+        return by_name("nested", MatryoshkaLoss(MultipleNegativesRankingLoss(scale=10.0), dimensions=[16, 6]))
+
+    return {name: one(name) for name in LOSSES if name not in WITH_CHANCE} | {"nested": nested}
+
+
+def table_guide(side: str, ids: np.ndarray) -> np.ndarray:
+    """What a guide might say of a text: the same in every process."""
+    del side
+    rows = np.sin(np.arange(1, 5) * (ids[:, None] + 1.0) * 0.7).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
 TABLES: dict[str, tuple[Callable[[], Loss], dict[str, list[Any]]]] = {
     "columns of pairs": (
         lambda: MultipleNegativesRankingLoss(scale=10.0, learn_scale=True),
@@ -139,13 +218,7 @@ def encoder(dtype: torch.dtype) -> SentenceTransformer:
     return model.to(dtype)
 
 
-def run(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
-    """Train for a few steps with this package's trainer: in fp64 with Adam, in fp32 with SGD.
-
-    Adam makes rounding of gradients that are zero but for rounding as large as any other.
-    """
-    examples, loss, batches = RUNS[name]()
-    objective = Objective(model, loss)
+def collator_of(examples: Examples, loss: Loss, model: SentenceTransformer) -> Collator:
     collator = Collator(
         examples,
         TokenTable(model, lambda ids: [TEXTS[number] for number in ids]),
@@ -153,15 +226,52 @@ def run(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
         ("text", "text"),
         40,
         KnownPositives(examples.known_positives()),
+        guide=table_guide,
     )
     collator.prepare()
-    settings = TrainSettings(steps=STEPS, learning_rate=1e-3, warmup=0.0, save_steps=STEPS)
+    return collator
+
+
+def joint(model: SentenceTransformer) -> tuple[Loss, JointCollator, Batches]:
+    """Three data sets with a loss each, one of them a weighted sum."""
+    rows, _, row_batches = ranking()
+    classes, mining, class_batches = mined()
+    scores, cosent, score_batches = scored()
+    both = WeightedSum(
+        [MultipleNegativesRankingLoss(scale=10.0, learn_scale=True), HofferAilonLoss()],
+        [1.0, 0.5],
+        ["ranking", "ratio"],
+    )
+    losses = [both, mining, cosent]
+    collators = [
+        collator_of(examples, loss, model)
+        for examples, loss in zip([rows, classes, scores], losses, strict=True)
+    ]
+    batches = JointBatches([row_batches, class_batches, score_batches], [24, 40, 24], seed=3)
+    return LossPerDataset(losses, ["rows", "classes", "scores"]), JointCollator(collators), batches
+
+
+def run(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
+    """Train for a few steps with this package's trainer: in fp64 with Adam, in fp32 with SGD.
+
+    Adam makes rounding of gradients that are zero but for rounding as large as any other.
+    """
+    loss: Loss
+    collator: Collator | JointCollator
+    if name == JOINT:
+        loss, collator, batches = joint(model)
+    else:
+        examples, loss, batches = (RUNS | every_loss())[name]()
+        collator = collator_of(examples, loss, model)
+    # The learned metrics and classifiers are of the encoder's precision, so that fp64 is exact.
+    objective = Objective(model, loss.to(model.dtype))
+    settings = TrainSettings(steps=STEPS, learning_rate=1e-3, warmup=0.0, max_grad_norm=0.1, save_steps=STEPS)
     arguments = training_arguments(settings, folder / name, device="cpu")
     if model.dtype is torch.float32:
         arguments.optim, arguments.learning_rate = "sgd", 0.05
     seen = Seen(objective)
     log = StepLog(folder / f"{name}.jsonl", objective)
-    scores = iter([0.1, 0.9, 0.5, 0.4])
+    scores = iter([0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1])
     best = BestOnDev(objective, lambda: next(scores), metric="AP", steps=1, patience=None, log=log)
     trainer = Trainer(
         objective,
@@ -179,7 +289,8 @@ def run(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
         "losses": seen.losses,
         "weights": weights,
         "best": restored,
-        "texts": [collator(batch.tolist()).shares for batch in batches.epoch_batches(0)],
+        "texts": [collator(batch.tolist()).texts.sizes for batch in batches.epoch_batches(0)],
+        "stats": dict(objective.last.stats) if objective.last else {},
     }
 
 
@@ -222,8 +333,9 @@ def everything(folder: Path) -> dict[str, dict[str, Any]]:
     encoders = {
         f"{name} {dtype}": encoder(dtype) for name in RUNS for dtype in (torch.float32, torch.float64)
     }
+    encoders |= {f"{name} {torch.float64}": encoder(torch.float64) for name in (*every_loss(), JOINT)}
     others = {name: encoder(torch.float32) for name in TABLES}
-    found = {name: run(name.split()[0], model, folder) for name, model in encoders.items()}
+    found = {name: run(name.rpartition(" ")[0], model, folder) for name, model in encoders.items()}
     return found | {name: run_in_library(name, model, folder) for name, model in others.items()}
 
 

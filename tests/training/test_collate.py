@@ -31,10 +31,10 @@ def encoded(batch: TokenBatch, collator: Collator) -> list[str]:
     tokenizer = collator.tokens._preprocess.__self__.tokenizer
     rows = [
         tokenizer.decode(row[mask.bool()], skip_special_tokens=True)
-        for group in batch.groups
+        for group in batch.texts.groups
         for row, mask in zip(group["input_ids"], group["attention_mask"], strict=True)
     ]
-    return [rows[place] for place in torch.argsort(batch.places).tolist()]
+    return [rows[place] for place in torch.argsort(batch.texts.places).tolist()]
 
 
 def read(texts: list[str], ids: Any) -> list[str]:
@@ -83,12 +83,12 @@ def test_a_text_on_two_sides_of_one_form_is_encoded_once_and_of_two_forms_twice(
 ) -> None:
     examples = rows(Kind.PAIRS, [0, 1], positives=[1, 0])
     model = make_encoder()
-    assert make_collator(examples, model, RANKING, sides=("query", "document"))([0, 1]).shares == (2,)
+    assert make_collator(examples, model, RANKING, sides=("query", "document"))([0, 1]).texts.sizes == (2,)
     model.prompts = {"query": "red cat ", "document": ""}
     collator = make_collator(examples, model, RANKING, sides=("query", "document"))
     batch = collator([0, 1])
     share = encoded(batch, collator)
-    assert batch.shares == (4,)
+    assert batch.texts.sizes == (4,)
     assert read(share, batch.columns[0]) == [f"red cat {texts[0]}", f"red cat {texts[1]}"]
     assert read(share, batch.columns[1]) == [texts[1], texts[0]]
 
@@ -98,10 +98,10 @@ def test_groups_keep_the_budget_and_count_the_tokens(
     pairs: Examples, make_encoder: Encoder, make_collator: Make, budget: int
 ) -> None:
     batch = make_collator(pairs, make_encoder(), RANKING, budget=budget)(list(range(12)))
-    for group in batch.groups:
+    for group in batch.texts.groups:
         assert group["input_ids"].numel() <= budget or len(group["input_ids"]) == 1
-    assert batch.tokens == sum(int(group["attention_mask"].sum()) for group in batch.groups)
-    assert sorted(batch.places.tolist()) == list(range(batch.shares[0]))
+    assert batch.tokens == sum(int(group["attention_mask"].sum()) for group in batch.texts.groups)
+    assert sorted(batch.texts.places.tolist()) == list(range(batch.texts.sizes[0]))
 
 
 def test_rows_without_any_negative_keep_their_empty_pointers(
@@ -170,13 +170,13 @@ def test_every_text_is_encoded_by_exactly_one_process(
     whole, parts = alone(rows), [collator(rows) for collator in ranks]
     shares = [encoded(part, collator) for part, collator in zip(parts, ranks, strict=True)]
     assert [text for share in shares for text in share] == encoded(whole, alone)
-    assert {part.shares for part in parts} == {tuple(len(share) for share in shares)}
+    assert {part.texts.sizes for part in parts} == {tuple(len(share) for share in shares)}
     for part in parts:
         for name in ("columns", "ids", "rows", "negatives", "negative_ids", "negative_rows"):
             assert torch.equal(getattr(part, name), getattr(whole, name))
         assert part.tokens == whole.tokens
-    loads = [sum(int(group["attention_mask"].sum()) for group in part.groups) for part in parts]
-    longest = max(group["input_ids"].shape[1] for group in whole.groups)
+    loads = [sum(int(group["attention_mask"].sum()) for group in part.texts.groups) for part in parts]
+    longest = max(group["input_ids"].shape[1] for group in whole.texts.groups)
     assert max(loads) - min(loads) <= 2 * longest
 
 
@@ -187,8 +187,8 @@ def test_a_process_without_a_share_encodes_one_text_that_does_not_count(
     loss = TripletLoss(margin=0.3, miner="hard")
     model = make_encoder()
     parts = [make_collator(examples, model, loss, rank=rank, processes=3)([0, 1]) for rank in range(3)]
-    assert sorted(parts[0].shares) == [0, 0, 1]
-    assert all(len(part.places) == 1 and len(part.groups) == 1 for part in parts)
+    assert sorted(parts[0].texts.sizes) == [0, 0, 1]
+    assert all(len(part.texts.places) == 1 and len(part.texts.groups) == 1 for part in parts)
 
 
 def test_known_positives_of_the_batch_are_blocked(
@@ -271,9 +271,9 @@ def test_everything_is_moved_and_nothing_is_lost(
     batch = make_collator(pairs, make_encoder(), loss)([1, 2, 3])
     moved = batch.to(torch.device("meta"))
     assert moved.columns.is_meta
-    assert all(value.is_meta for group in moved.groups for value in group.values())
-    assert moved.shares == batch.shares
+    assert all(value.is_meta for group in moved.texts.groups for value in group.values())
+    assert moved.texts.sizes == batch.texts.sizes
     assert moved.tokens == batch.tokens
     same = batch.to(torch.device("cpu"))
     assert torch.equal(same.columns, batch.columns)
-    assert torch.equal(same.places, batch.places)
+    assert torch.equal(same.texts.places, batch.texts.places)

@@ -27,7 +27,7 @@ from sbert_triplet.training.callbacks import AfterStep, StepLog
 from sbert_triplet.training.collate import TokenBatch
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.samplers import ClassBatches
-from sbert_triplet.training.trainer import LOSS_FILE, Trainer
+from sbert_triplet.training.trainer import OBJECTIVE_FILE, Trainer
 
 Encoder = Callable[..., SentenceTransformer]
 MakeTrainer = Callable[..., Trainer]
@@ -433,8 +433,8 @@ def test_the_state_of_the_loss_is_in_the_checkpoint(
 ) -> None:
     loss = MultipleNegativesRankingLoss(scale=10.0, learn_scale=True)
     make_trainer(pairs, make_encoder(), loss, save_steps=4).train()
-    saved = load_file(tmp_path / "checkpoints" / "checkpoint-4" / LOSS_FILE)
-    assert differing(saved, weights(loss)) == []
+    saved = load_file(tmp_path / "checkpoints" / "checkpoint-4" / OBJECTIVE_FILE)
+    assert differing(saved, {f"loss.{name}": value for name, value in weights(loss).items()}) == []
     assert saved
 
 
@@ -442,7 +442,7 @@ def test_a_loss_without_state_has_no_file(
     scored: Examples, make_encoder: Encoder, make_trainer: MakeTrainer, tmp_path: Path
 ) -> None:
     make_trainer(scored, make_encoder(), CoSENTLoss(), save_steps=4).train()
-    assert not (tmp_path / "checkpoints" / "checkpoint-4" / LOSS_FILE).exists()
+    assert not (tmp_path / "checkpoints" / "checkpoint-4" / OBJECTIVE_FILE).exists()
 
 
 def test_the_data_loader_is_not_sharded_and_hands_out_whole_batches(

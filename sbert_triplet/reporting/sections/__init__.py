@@ -8,6 +8,7 @@ from __future__ import annotations
 from sbert_triplet.reporting.section import Draw
 from sbert_triplet.reporting.sections import (
     data,
+    dimensions,
     environment,
     general,
     items,
@@ -15,12 +16,15 @@ from sbert_triplet.reporting.sections import (
     results,
     slices,
     training,
+    training_distance,
     verdict,
 )
 
 SECTIONS: tuple[Draw, ...] = (
     verdict.draw,
     results.draw,
+    training_distance.draw,
+    dimensions.draw,
     training.draw,
     general.draw,
     slices.draw,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sbert_triplet.reporting import numbers
@@ -17,7 +17,8 @@ def draw(run: RunRecord) -> Section | None:
     """None where the report holds no metric."""
     if not run.changes:
         return None
-    table = results_table(run)
+    bm25 = {name: numbers.number(value) for name, value in run.part("bm25").items()}
+    table = metrics_table("Metrics on held-out rows", run.changes, bm25)
     notes = [note for note in (pool_sentence(run.report), _groups_note(run)) if note]
     legend = (
         "Point and line: the difference and its 95 % interval; dashed: no difference. Full circle: better; "
@@ -33,11 +34,15 @@ def draw(run: RunRecord) -> Section | None:
     return Section("results", "Base against tuned", html, "\n\n".join([table.markdown(), *notes, tests]))
 
 
-def results_table(run: RunRecord) -> Table:
-    """A row a metric, the main one first; a BM25 column where it was measured."""
-    bm25 = run.part("bm25")
-    scale = difference_scale(run.changes)
-    columns = [Column("Metric"), *([Column("BM25", numeric=True)] if bm25 else [])]
+def metrics_table(
+    caption: str,
+    changes: Sequence[Change],
+    bm25: Mapping[str, float | None] | None = None,
+    heading: str = "Metric",
+) -> Table:
+    """A row a change; a BM25 column where it was measured."""
+    scale = difference_scale(changes)
+    columns = [Column(heading), *([Column("BM25", numeric=True)] if bm25 else [])]
     columns += [
         Column("Base", numeric=True),
         Column("Tuned", numeric=True),
@@ -45,10 +50,10 @@ def results_table(run: RunRecord) -> Table:
     ]
     columns += [Column("95 % interval", drawn=True), Column("p", numeric=True), Column("n", numeric=True)]
     rows = []
-    for change in run.changes:
+    for change in changes:
         row = [Cell(change.name)]
         if bm25:
-            value = numbers.number(bm25.get(change.name))
+            value = bm25.get(change.name)
             row.append(Cell(numbers.fixed(value), order=value))
         row += [
             Cell(numbers.fixed(change.base), order=change.base),
@@ -60,7 +65,7 @@ def results_table(run: RunRecord) -> Table:
         ]
         rows.append(row)
     foot = [Cell("", interval_axis(scale)) if column.drawn else "" for column in columns]
-    return Table("Metrics on held-out rows", columns, rows, foot)
+    return Table(caption, columns, rows, foot)
 
 
 def difference_cell(change: Change) -> Cell:

@@ -1,0 +1,35 @@
+"""A recipe made small enough to try in seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sbert_triplet.encoding.tiny import TINY_DIMENSIONS
+from sbert_triplet.recipe.loss import LossRecipe
+from sbert_triplet.recipe.model import Recipe
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """The recipe made small: a few rows, a few steps, a short queue, nested sizes of the tiny encoder."""
+    train = recipe.train.model_copy(
+        update={"max_steps": 3, "batch_size": min(recipe.train.batch_size or 16, 16), "max_seconds": None}
+    )
+    data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 240, 240)})
+    losses = tuple(part.model_copy(update={"loss": _smaller(part.loss)}) for part in recipe.losses)
+    changes = {
+        "train": train,
+        "data": data,
+        "max_length": None,
+        "loss": _smaller(recipe.loss),
+        "losses": losses,
+    }
+    return recipe.model_copy(update=changes)
+
+
+def _smaller(loss: LossRecipe) -> LossRecipe:
+    changes: dict[str, Any] = {}
+    if loss.options.get("queue_size") is not None:
+        changes["queue_size"] = None
+    if loss.matryoshka is not None and max(loss.matryoshka) > TINY_DIMENSIONS:
+        changes |= {"matryoshka": (TINY_DIMENSIONS, TINY_DIMENSIONS // 2), "matryoshka_weights": None}
+    return loss.model_copy(update=changes)

@@ -1,0 +1,72 @@
+"""Embeddings by a frozen encoder, made once and looked up by text id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from sbert_triplet.encoding.encode import FloatMatrix, Progress, encode
+from sbert_triplet.encoding.tokens import Side, TokenTable
+
+IntArray = NDArray[np.int64]
+TEXTS_AT_ONCE = 20_000
+
+
+class GuideTable:
+    """What a guide or teacher makes of every training text: memory-mapped rows by side and text id.
+
+    ``model`` is asked once, with its own tokenizer, prompts and length, so it may be any encoder;
+    it is not needed afterwards. ``texts`` gives the texts of ids; the rows lie in ``folder``.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        texts: Callable[[Sequence[int]], list[str]],
+        wanted: Iterable[tuple[Side, IntArray]],
+        folder: Path,
+        *,
+        precision: str = "fp32",
+        progress: Progress | None = None,
+    ) -> None:
+        tokens = TokenTable(model, texts)
+        by_form: dict[int, tuple[Side, list[IntArray]]] = {}
+        for side, ids in wanted:
+            by_form.setdefault(tokens.form(side), (side, []))[1].append(ids)
+        self._form: dict[Side, int] = {
+            side: tokens.form(side) for side in ("query", "document", "text") if tokens.form(side) in by_form
+        }
+        self._ids = {form: np.unique(np.concatenate(parts)) for form, (_, parts) in by_form.items()}
+        self._rows: dict[int, NDArray[np.float32]] = {}
+        total, done = sum(map(len, self._ids.values())), 0
+        width = model.truncate_dim or model.get_embedding_dimension() or 0
+
+        def tell(within: int, _: int) -> None:
+            if progress is not None:
+                progress(done + within, total)
+
+        for form, (side, _) in by_form.items():
+            ids = self._ids[form]
+            file, shape = folder / f"guide-{form}.npy", (len(ids), width)
+            rows = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+            for start in range(0, len(ids), TEXTS_AT_ONCE):
+                some = ids[start : start + TEXTS_AT_ONCE]
+                rows[start : start + len(some)] = encode(
+                    model, tokens, side, some, precision=precision, progress=tell
+                )
+                done += len(some)
+            self._rows[form] = rows
+
+    def __call__(self, side: Side, ids: IntArray) -> FloatMatrix:
+        """(n, G) rows in the order of ``ids``. Raises KeyError for a text that was not among ``wanted``."""
+        form = self._form[side]
+        known = self._ids[form]
+        places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+        if not np.array_equal(known[places], ids):
+            missing = ids[known[places] != ids]
+            raise KeyError(f"the guide has no row for the text ids {missing[:5].tolist()}")
+        return np.asarray(self._rows[form][places])
