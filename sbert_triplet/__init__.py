@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from sbert_triplet.pipeline.job import Options, Run
     from sbert_triplet.recipe.model import Recipe
     from sbert_triplet.recipe.reading import read_recipe
+    from sbert_triplet.training.callbacks import AfterStep
     from sbert_triplet.training.objective import Objective
     from sbert_triplet.training.trainer import Trainer
 
 _HOMES = {
+    "AfterStep": "training.callbacks",
     "DataError": "errors",
     "DivergedError": "errors",
     "Embedded": "losses.batch",
@@ -58,6 +60,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AfterStep",
     "DataError",
     "DivergedError",
     "Embedded",

@@ -16,13 +16,17 @@ from typing import Any, NoReturn
 import typer
 
 from sbert_triplet.errors import SbertTripletError
+from sbert_triplet.training.processes import leads
 
 SECONDS_BETWEEN_LINES = 15.0
 WRONG_INPUT, MACHINE_FAILED, BUG = 2, 3, 70
 
 
 class Terminal:
-    """Prints lines; shows progress as a bar on a terminal and as a line now and then elsewhere."""
+    """Prints lines; shows progress as a bar on a terminal and as a line now and then elsewhere.
+
+    Of several processes of one run only the leading one speaks.
+    """
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -32,11 +36,15 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """Print a line, above any bar."""
+        if not leads():
+            return
         self._close()
         typer.echo(spelled_out(line))
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` are done."""
+        if not leads():
+            return
         if sys.stderr.isatty():
             self._draw(what, done, total)
             return
@@ -133,12 +141,15 @@ def _explained(error: Exception) -> tuple[str, int]:
 def _leave(message: str, code: int, error: BaseException, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exception(error)
-    typer.echo(spelled_out(message), err=True)
+    # What is wrong with the input every process finds; one says it.
+    if leads() or code != WRONG_INPUT:
+        typer.echo(spelled_out(message), err=True)
     raise typer.Exit(code) from None
 
 
 def _terminated(*_: object) -> NoReturn:
-    typer.echo("stopped", err=True)
+    if leads():
+        typer.echo("stopped", err=True)
     raise SystemExit(128 + signal.SIGTERM)
 
 
@@ -149,7 +160,11 @@ def _show_warning(
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("warnings", ""):
         frame = frame.f_back
-    if frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "sbert_triplet":
+    if (
+        leads()
+        and frame is not None
+        and frame.f_globals.get("__name__", "").partition(".")[0] == "sbert_triplet"
+    ):
         typer.echo(spelled_out(f"warning  {message}"), err=True)
 
 

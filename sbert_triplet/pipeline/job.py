@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.pipeline.training import train
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.reporting.report import write_report
+from sbert_triplet.training.processes import join, leads
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -76,7 +77,7 @@ class Run:
 
     @property
     def better(self) -> bool:
-        return bool(self.report["verdict"] == "better")
+        return bool(self.report.get("verdict") == "better")
 
 
 @dataclass(frozen=True)
@@ -99,24 +100,26 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
 
     Writes the run folder ``out``; ``folder`` is where relative paths of the recipe start after the
     current one. Raises InputError for what the person can mend, MachineError for a full disk or
-    memory, GainNotShownError where ``require_gain`` asked for a gain that is not there.
+    memory, GainNotShownError where ``require_gain`` asked for a gain that is not there. Of several
+    processes the leading one writes, measures the tuned model and has a report; the others' is empty.
     """
     options = options or Options()
-    home = RunFolder(out)
-    home.refuse_unless_free(options.overwrite)
-    with (
-        machine_failures(out),
-        recorded_threads(options.decisions),
-        tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as scratch,
-    ):
-        ready = prepare(recipe, Path(scratch), folder, options)
-        refuse_errors(ready.audit)
-        home.refuse_to_replace(ready.encoder.resolved.path)
-        try:
-            report = _carry_out(ready, home, options)
-        except BaseException:
-            home.leave()
-            raise
+    with tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as scratch:
+        if not leads():
+            out, options = Path(scratch) / "run", replace(options, say=lambda _: None, progress=None)
+        home = RunFolder(out)
+        home.refuse_unless_free(options.overwrite)
+        with machine_failures(out), recorded_threads(options.decisions):
+            ready = prepare(recipe, Path(scratch), folder, options)
+            refuse_errors(ready.audit)
+            home.refuse_to_replace(ready.encoder.resolved.path)
+            try:
+                report = _carry_out(ready, home, options)
+            except BaseException:
+                home.leave()
+                raise
+    if not leads():
+        return Run(out, {}, ready.audit)
     conclude(options.say, report, out)
     if options.require_gain and report["verdict"] != "better":
         raise GainNotShownError(
@@ -127,7 +130,7 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
 
 
 def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, Any]:
-    """Measure, train, measure again, save and report; returns ``report.json``."""
+    """Measure, train, measure again, save and report; returns ``report.json``, nothing but in the leader."""
     home.start(_needed_bytes(ready.encoder))
     home.write_text("recipe.yaml", ready.recipe_yaml)
     home.write_json("data.json", data_record(ready))
@@ -147,6 +150,8 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     options.say(f"Training: {ready.plan.sentence()}")
     trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
     home.drop_empty("checkpoints")
+    if not leads():
+        return {}
     options.say(f"Trained {trained.steps:,} steps in {duration(trained.seconds)}; measuring the tuned model")
     served = evidence.served()
     after = evidence.measure(served)
@@ -175,6 +180,7 @@ def prepare(
     set_aside = set_aside or recipe.data.on_bad_row == "skip"
     data = Gatherer(recipe, folder, scratch, options.say, set_aside=set_aside).gather()
     encoder = loaded or Encoder.tiny(recipe, data)
+    join(encoder.model.device.type)
     metrics = choose_metrics(recipe, data)
     held_out = measured_on(data, metrics)
     refuse_unknown_slices(recipe.evaluate.slices, data.test)

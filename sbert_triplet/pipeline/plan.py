@@ -29,6 +29,7 @@ from sbert_triplet.training.arguments import TrainSettings, freeze
 from sbert_triplet.training.collate import BatchMaker
 from sbert_triplet.training.measure import choose_precision, seconds_per_token
 from sbert_triplet.training.objective import Objective
+from sbert_triplet.training.processes import agreed, processes
 from sbert_triplet.training.samplers import Batches
 
 MEASURED_BATCHES = 3
@@ -153,7 +154,7 @@ def _measured(
     else:
         per_token = seconds_per_token(objective, collator, batches, precision)
     tokens = [collator(batch).tokens for batch in batches]
-    return precision, per_token * sum(tokens) / len(tokens)
+    return agreed((precision, per_token * sum(tokens) / len(tokens) / processes()))
 
 
 def _steps(recipe: Recipe, rows: int, per_epoch: int, per_step: float) -> int:

@@ -12,6 +12,7 @@ import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
 from sbert_triplet.errors import RecipeError
+from sbert_triplet.training.processes import local_rank, processes
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,12 @@ def _matches(pattern: str | int, name: str) -> bool:
 
 
 def choose_device(wanted: str | None = None) -> torch.device:
-    """The device to train on: the given one, else CUDA, else Apple's, else the CPU."""
-    if wanted:
+    """The device to train on: the given one, else CUDA, else Apple's, else the CPU.
+
+    Of several processes on a machine each has a GPU of its own.
+    """
+    if wanted and (wanted != "cuda" or processes() == 1):
         return torch.device(wanted)
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda", local_rank()) if processes() > 1 else torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

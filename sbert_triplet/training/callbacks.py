@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sbert_triplet.training.objective import Objective
+from sbert_triplet.training.processes import agreed
 
 
 class StepLog(TrainerCallback):
@@ -113,7 +114,7 @@ class BestOnDev(TrainerCallback):
     ) -> None:
         if state.global_step % self.steps and state.global_step != state.max_steps:
             return
-        value = self.score()
+        value = agreed(self.score())
         if state.is_world_process_zero:
             self.log.write({"step": state.global_step, "dev": {self.metric: value}})
         if self.best is None or value > self.best:
