@@ -16,17 +16,23 @@ help:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The CPU build of torch goes first: with no torch present a plain requirement brings gigabytes of CUDA.
+PIP       := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CPU_TORCH := --retries 0 --timeout 15 --index-url https://download.pytorch.org/whl/cpu
+
+# On Linux a plain requirement of torch brings gigabytes of CUDA: without an NVIDIA GPU its CPU build goes
+# first, from PyTorch's own index, and from the usual one where that is out of reach.
 $(VENV)/.torch: $(BIN)/python
-	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@$(BIN)/python -c "import torch" 2>/dev/null \
+	|| { [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null && $(PIP) $(CPU_TORCH) "$(TORCH)" 2>/dev/null; } \
+	|| $(PIP) "$(TORCH)"
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(PIP) -e .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,check]"
+	$(PIP) -e ".[test,check]"
 	@touch $@
 
 install: $(VENV)/.installed

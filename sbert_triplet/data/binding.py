@@ -46,6 +46,8 @@ def binding_of(examples: Examples, held_out: float = 0.2) -> Binding:
     if examples.kind is Kind.LABELLED:
         sentence = "rows of the same text stay together, and every class is spread over the splits"
         return Binding(anchors, components(anchors), False, sentence)
+    if examples.kind is Kind.TEXTS:
+        return Binding(anchors, components(anchors), False, "equal texts stay together")
     if examples.kind is Kind.RETRIEVAL or examples.positives is None:
         retrieval = examples.positives is not None
         return Binding(anchors, components(anchors), retrieval, "all rows of a query stay together")

@@ -55,6 +55,8 @@ def decide_kind(table: Table) -> Draft:
     """Raises UnclearError with what was tried where the columns allow no kind, or more than one."""
     if table.given.kind is Kind.LABELLED:
         return _labelled(table)
+    if table.given.kind is Kind.TEXTS:
+        return _texts(table)
     if table.given.kind is not None:
         return _as_kind(table.given.kind, table)
     if {"positive", "negative"} & set(table.given.texts) or "score" in table.given.columns:
@@ -190,6 +192,13 @@ def _labelled(table: Table) -> Draft:
     return Draft(Kind.LABELLED, text, label=label)
 
 
+def _texts(table: Table) -> Draft:
+    text = table.given.texts.get("anchor") or find_text(table.free)
+    if not text:
+        raise UnclearError("anchor: no single column of text; name the one to train on")
+    return Draft(Kind.TEXTS, text)
+
+
 def _only_classes(free: Collection[Column]) -> Found:
     """The one column of few distinct values beside the one free text."""
     prose = unnamed_prose(free)
@@ -207,6 +216,11 @@ def _only_classes(free: Collection[Column]) -> Found:
     raise UnclearError(
         "anchor and positive: no two columns are named as the two texts of a pair (anchor and positive, "
         "question and answer, query and document, sentence1 and sentence2, ...)",
+        *(
+            ["texts alone: data.kind: texts trains on them without labels (simcse), given a data.test"]
+            if len(prose) == 1
+            else []
+        ),
         *(_not_classes(column) for column in free if names.label_rank(column.name) is not None),
         *(
             ["label: no column is named as a class (label, class, intent, category, ...)"]

@@ -59,6 +59,7 @@ SCORES = _family(
     "duplicate isparaphrase ismatch match isrelevant relevant similar issimilar related isrelated "
     "relatedness relatednessscore clicked isclicked correct iscorrect isselected isanswer"
 )
+DISTANCES = _family("distance distances dist dissimilarity")
 WEAK_SCORES = _family("rating ratings grade stars")
 
 WEIGHTS = _family("weight weights sampleweight rowweight exampleweight importance")

@@ -12,11 +12,15 @@ from sbert_triplet.data.column_kinds import Draft, Table, decide_kind
 from sbert_triplet.data.column_message import unclear_roles
 from sbert_triplet.data.column_profile import Character, Column, profile_columns
 from sbert_triplet.data.column_search import BY_NAME, UnclearError
+from sbert_triplet.data.headers import cell_like
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.data.templates import columns_of, shown
 from sbert_triplet.errors import DataError
 
 _LONG_TEXT = 300
+_SHOWN = 60
+_ONE_TEXT = (Kind.LABELLED, Kind.TEXTS)
+_WITHOUT_TYPES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 _NAMED_IDS = {"query_id": names.QUERY_IDS, "document_id": names.DOCUMENT_IDS}
 
 
@@ -38,6 +42,8 @@ def infer_roles(
         raise DataError(f"{name}: the table has no columns")
     if not len(dataset):
         raise DataError(f"{name}: the table has no rows")
+    if not given and name.casefold().endswith(_WITHOUT_TYPES):
+        _refuse_missing_header(dataset.column_names, name)
     columns = profile_columns(dataset)
     try:
         checked = check_given(given, columns)
@@ -50,7 +56,40 @@ def infer_roles(
     except UnclearError as reason:
         raise unclear_roles(name, columns, reason, given or {}) from None
     _refuse_unused(name, draft, checked)
+    if draft.kind is Kind.PAIRS and "kind" not in (given or {}):
+        _refuse_ungraded(name, free)
     return _roles(draft, checked, columns)
+
+
+def _refuse_missing_header(found: Sequence[str], name: str) -> None:
+    """Raise DataError where the first line of a file, taken for column names, looks like a row."""
+    cell = cell_like(found)
+    if cell is not None:
+        raise DataError(
+            f"{name}: its first line should name the columns, and {_shortened(cell)!r} looks like a cell. "
+            "Put a line of names above the rows (such as question,answer); if these are the names, say "
+            "which is which with --anchor, --positive, --label or --score"
+        )
+
+
+def _refuse_ungraded(name: str, free: Collection[Column]) -> None:
+    """Raise DataError for a column that grades pairs and cannot be used: all would count as positives."""
+    remedy = "and pairs without a score all count as belonging together"
+    for column in free:
+        key = names.key(column.name)
+        if column.is_constant or not column.is_scalar:
+            continue
+        if key in names.DISTANCES and column.is_numeric:
+            raise DataError(
+                f"{name}: {column.name} tells how far the texts of a pair are apart, {remedy}. Give a column "
+                "score that is larger for nearer texts, or set data.kind: pairs to train on all as positives"
+            )
+        words = column.character in (Character.CATEGORY, Character.CODE, Character.TEXT)
+        if key in names.SCORES and words and column.repeats:
+            raise DataError(
+                f"{name}: {column.name} grades the pairs in words ({column.describe()}), {remedy}. Turn the "
+                "words into numbers, or set data.kind: pairs to train on all as positives"
+            )
 
 
 def describe_roles(roles: Roles) -> list[str]:
@@ -123,7 +162,7 @@ def _roles(draft: Draft, given: Given, columns: Mapping[str, Column]) -> Roles:
 
 def _by_exact_name(free: Collection[Column], kind: Kind) -> list[tuple[str, Column]]:
     """The row weight, and for two texts the ids of their sides; two columns of one role play none."""
-    families = {"weight": names.WEIGHTS, **({} if kind is Kind.LABELLED else _NAMED_IDS)}
+    families = {"weight": names.WEIGHTS, **({} if kind in _ONE_TEXT else _NAMED_IDS)}
     found = []
     for role, family in families.items():
         fitting = [column for column in free if names.key(column.name) in family and column.is_scalar]
@@ -147,3 +186,7 @@ def _kept(rest: Collection[Column], draft: Draft) -> tuple[list[str], list[str]]
             why = "one value only" if column.is_constant else "counts or ratings of something else"
             notes.append(f"{column.name} is not taken for a score of the pair: {why}")
     return kept, notes
+
+
+def _shortened(cell: str) -> str:
+    return cell if len(cell) <= _SHOWN else f"{cell[: _SHOWN - 1]}…"

@@ -12,8 +12,6 @@ from sbert_triplet.data.kinds import Kind
 
 IntArray = NDArray[np.int64]
 ENTAILMENT, CONTRADICTION = 0, 2
-SYMMETRIC = frozenset({Kind.SCORED, Kind.NLI, Kind.LABELLED})
-"""Kinds whose two sides play the same role, so that no query or document prompt belongs to one of them."""
 
 
 def contrastive_rows(examples: Examples) -> Examples:

@@ -19,6 +19,8 @@ class Kind(StrEnum):
     """Two texts and a score."""
     NLI = "nli"
     """Premise, hypothesis, and entailment, neutral or contradiction."""
+    TEXTS = "texts"
+    """Texts alone, for losses that need no label; measured on rows of another kind."""
     RETRIEVAL = "retrieval"
     """Queries, documents and judgements (the BEIR layout)."""
 

@@ -23,6 +23,7 @@ from sbert_triplet.data.docstrings import load_docstrings, parse_docstrings_sour
 from sbert_triplet.data.files import load_files
 from sbert_triplet.data.fingerprint import fingerprint
 from sbert_triplet.data.hub import HubId, load_hub, parse_hub_id
+from sbert_triplet.data.keys import GOLDEN, mixed
 from sbert_triplet.data.memory import IN_MEMORY, dataset_of_rows, pick_split
 from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
@@ -79,9 +80,10 @@ def load_source(
     - ``owner/name`` on the Hub, with ``:config``, ``@revision`` and ``[split]`` as wanted, unless it
       looks like a path (a known file type, a folder that exists before the slash).
 
-    Paths start at the current directory, then at ``folder``. ``split`` (before that of a SourceSpec)
-    picks one of several splits that lie beside each other; a folder that holds several gives
-    ``train`` otherwise. ``cache_dir``: where tables are kept, by default ``cache.cache_folder()``.
+    Paths start at the current directory or at ``folder``, where only one of the two is there.
+    ``split`` (before that of a SourceSpec) picks one of several splits that lie beside each other; a
+    folder that holds several gives ``train`` otherwise. ``cache_dir``: where tables are kept, by
+    default ``cache.cache_folder()``.
 
     Raises DataError for what cannot be found, read or kept in a table.
     """
@@ -117,17 +119,8 @@ def rows_taken(count: int, limit: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """(at most limit,) the rows that ``take_rows`` takes of ``count``, ascending."""
     if limit >= count:
         return np.arange(count, dtype=np.int64)
-    chosen = np.argsort(_scattered(count), kind="stable")[:limit]
+    chosen = np.argsort(mixed(np.arange(count, dtype=np.uint64) * GOLDEN), kind="stable")[:limit]
     return np.sort(chosen).astype(np.int64)
-
-
-def _scattered(count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """One well mixed number for each row number (the finaliser of splitmix64, Steele et al. 2014)."""
-    with np.errstate(over="ignore"):
-        mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _load_spec(
@@ -179,7 +172,13 @@ def _candidates(text: str, folder: Path | None) -> list[Path]:
 
 def _existing(text: str, folder: Path | None) -> Path | None:
     try:
-        return next((path for path in _candidates(text, folder) if path.exists()), None)
+        found = [path for path in _candidates(text, folder) if path.exists()]
+        if len(found) > 1 and not found[0].samefile(found[1]):
+            raise DataError(
+                f"{text}: there are two, {found[0].absolute()} in the current folder and "
+                f"{found[1].absolute()} beside the recipe; give the whole path of the one you mean."
+            )
+        return found[0] if found else None
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{text[:200]!r} is no path that this system knows.") from error
 

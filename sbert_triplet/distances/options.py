@@ -44,7 +44,6 @@ POSITIVE = Range(low=0.0, low_open=True)
 NOT_NEGATIVE = Range(low=0.0)
 AT_LEAST_ONE = Range(low=1.0)
 EXPONENT = Range(low=1.0, infinite=True)
-SHARE = Range(low=0.0, high=1.0)
 BELOW_ONE = Range(low=0.0, high=1.0, high_open=True)
 
 

@@ -10,18 +10,26 @@ from sbert_triplet.evaluation.metrics import Metric, parse_metric
 from sbert_triplet.evaluation.results import Comparison
 
 Verdict = Literal["better", "not shown better", "worse"]
+CHANCE = 0.05
 
 
 def verdict(comparison: Comparison) -> Verdict:
-    """``better`` or ``worse`` where the interval of the difference is clear of 0.
+    """``better`` or ``worse`` where the interval of the difference is clear of 0 and chance is ruled out.
 
-    A comparison without an interval (NaN: too few items) shows nothing.
+    Both have to say so: with few items that changed, an interval can be clear of 0 while the
+    randomisation p-value is above ``CHANCE``. A comparison without an interval (NaN: too few items)
+    shows nothing.
     """
-    if comparison.low > 0:
+    return reading(comparison.low, comparison.high, comparison.p_value)
+
+
+def reading(low: float, high: float, p_value: float) -> Verdict:
+    """What an interval and its p-value say together; an undefined p-value (NaN) objects to nothing."""
+    if p_value > CHANCE:
+        return "not shown better"
+    if low > 0:
         return "better"
-    if comparison.high < 0:
-        return "worse"
-    return "not shown better"
+    return "worse" if high < 0 else "not shown better"
 
 
 def plain_sentence(comparison: Comparison) -> str:

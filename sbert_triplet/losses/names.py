@@ -26,6 +26,7 @@ PAIRED = frozenset({"pairs", "triplets", "retrieval"})
 """Anchors with positives; NLI counts where its entailed pairs are used so, contradictions as negatives."""
 MINED = PAIRED | {"nli", "labelled"}
 ANY = MINED | {"scored"}
+ALONE = ANY | {"texts"}
 SUPPLIED = ("dimensions", "transform")
 """Parameters that the program supplies, not the person."""
 
@@ -71,8 +72,12 @@ LOSSES: dict[str, LossEntry] = {
     "symmetric_ranking": LossEntry(
         SymmetricRankingLoss, MINED, "the own positive and the own anchor, both ways (CLIP)"
     ),
-    "nt_xent": LossEntry(NTXentLoss, ANY, "each view picks its partner among all other views (SimCLR)"),
-    "simcse": LossEntry(SimCSELoss, ANY, "each text picks its own second dropout pass; no labels needed"),
+    "nt_xent": LossEntry(
+        NTXentLoss, ANY | {"texts"}, "each view picks its partner among all other views (SimCLR)"
+    ),
+    "simcse": LossEntry(
+        SimCSELoss, ANY | {"texts"}, "each text picks its own second dropout pass; no labels needed"
+    ),
     "moco": LossEntry(MoCoLoss, PAIRED | {"nli"}, "the own key among a queue of a momentum encoder's keys"),
     "supervised_contrastive": LossEntry(
         SupervisedContrastiveLoss, frozenset({"labelled"}), "all texts of the same class as positives"

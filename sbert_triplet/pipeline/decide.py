@@ -33,15 +33,21 @@ _LOSS: dict[Kind, dict[str, Any]] = {
     Kind.RETRIEVAL: _CONTRASTIVE,
     Kind.NLI: _CONTRASTIVE,
     Kind.SCORED: {"name": "cosent", "scale": 20.0},
+    Kind.TEXTS: {"name": "simcse"},
     Kind.LABELLED: {"name": "triplet", "distance": "cosine", "margin": 0.3, "miner": "all"},
 }
 
 
 def choose_metrics(recipe: Recipe, data: Gathered) -> tuple[Metric, ...]:
-    """The recipe's metrics, or those of the held-out rows' kind; the first is the main one."""
+    """The recipe's metrics, or those of the held-out rows' kind; the first is the main one.
+
+    None for texts alone, which cannot be measured.
+    """
     if recipe.evaluate.metrics:
         return tuple(parse_metric(name) for name in recipe.evaluate.metrics)
     rows = data.test if len(data.test) else data.train
+    if rows.kind is Kind.TEXTS:
+        return ()
     whole = data.train if data.train.kind is rows.kind else rows
     return default_metrics(rows.kind, binary_scores=_is_binary(whole))
 

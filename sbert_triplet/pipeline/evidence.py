@@ -49,6 +49,11 @@ def measured_on(data: Gathered, metrics: Sequence[Metric], split: str = "test") 
         raise DataError(
             f"no row is held out for {split}{why}: set evaluate.{split} above 0, or name data.{split}"
         )
+    if rows.kind is Kind.TEXTS:
+        raise DataError(
+            f"texts alone show nothing of what is near what: name rows of another kind as data.{split} "
+            "(scored pairs, questions with answers, texts with classes)"
+        )
     if rows.kind is Kind.LABELLED and data.kind is not Kind.LABELLED:
         raise DataError(
             f"data.{split}: holds labelled text, whose classes are looked up among training texts of known "

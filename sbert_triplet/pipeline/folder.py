@@ -15,6 +15,7 @@ from sbert_triplet.recipe.writing import HEADER
 FINISHED = "report.json"
 RECIPE = "recipe.yaml"
 LOG = "log.jsonl"
+REPLACED = ".replaced"
 OWN = (
     RECIPE,
     "data.json",
@@ -31,7 +32,11 @@ OWN = (
 
 
 class RunFolder:
-    """``path`` and what is written there. ``report.json`` is written last: its presence means finished."""
+    """``path`` and what is written there. ``report.json`` is written last: its presence means finished.
+
+    A run that is replaced lies in a folder inside until the new one is finished, and comes back where
+    the new one fails or is stopped.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,6 +47,7 @@ class RunFolder:
         self._refuse_unreachable()
         if not self.path.exists():
             return
+        self._bring_back()
         if (self.path / FINISHED).exists() and not overwrite:
             raise InputError(
                 f"{self.path}: holds a finished run; name another folder with --out or --name, "
@@ -81,9 +87,16 @@ class RunFolder:
                 f"{_size(needed_bytes)}; free some, or name a folder on another disk with --out"
             )
         self._make()
-        for name in OWN:
-            _remove(self.path / name)
         self._remove_staged()
+        aside = self.path / REPLACED
+        for name in OWN:
+            if (self.path / name).exists():
+                aside.mkdir(exist_ok=True)
+                (self.path / name).rename(aside / name)
+
+    def finish(self) -> None:
+        """Drop what was replaced: the run is complete."""
+        _remove(self.path / REPLACED)
 
     def leave(self) -> None:
         """After a failure: no half-written file stays, and no folder in which nothing was trained."""
@@ -91,6 +104,8 @@ class RunFolder:
             return
         self._remove_staged()
         self.drop_empty("checkpoints")
+        if self._bring_back():
+            return
         if (self.path / LOG).exists() or not self._made:
             return
         for name in OWN:
@@ -145,6 +160,19 @@ class RunFolder:
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         self._made = missing
+
+    def _bring_back(self) -> bool:
+        """Put the finished run that was being replaced back, where there is one."""
+        aside = self.path / REPLACED
+        if not (aside / FINISHED).exists():
+            _remove(aside)
+            return False
+        for name in OWN:
+            _remove(self.path / name)
+            if (aside / name).exists():
+                (aside / name).rename(self.path / name)
+        _remove(aside)
+        return True
 
     def _remove_staged(self) -> None:
         for place in (self.path, self.path / "predictions"):

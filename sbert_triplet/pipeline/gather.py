@@ -34,6 +34,7 @@ from sbert_triplet.pipeline.mixing import (
     classes_unseen,
     cut_splits,
     exact_codes,
+    groups_of,
     repeats_by_weight,
     rows_with_held_out_texts,
     take_queries,
@@ -108,7 +109,9 @@ class Gatherer:
             sources=tuple(self.names),
             repeats=None if self.repeats is None else self.repeats[splits.train],
             exact=self._exact(splits.train),
-            groups=splits.groups[splits.test] if was_cut and splits.groups is not None else None,
+            groups=(splits.groups[splits.test] if splits.groups is not None else None)
+            if was_cut
+            else groups_of(test),
             documents_seen=documents_seen(train, test),
             notes=(*self.notes, *splits.notes, *classes_unseen(train, {"dev": dev, "test": test})),
             bad_cells=tuple(self.bad),
@@ -171,7 +174,7 @@ class Gatherer:
         dataset, taken = loaded.dataset, rows_taken(len(loaded.dataset), self._limit(split, source))
         if len(taken) < len(dataset):
             dataset = dataset.select(taken)
-        roles = infer_roles(dataset, self.recipe.data.given_roles(), name=loaded.name)
+        roles = infer_roles(dataset, self._given_roles(split), name=loaded.name)
         self.table_roles = self.table_roles or roles
         self._tell(loaded.name, loaded.origin, len(dataset), len(loaded.dataset), roles)
         found = scan_cells(dataset, roles)
@@ -186,6 +189,11 @@ class Gatherer:
         if split == "train":
             self.exact.append(exact_codes(dataset, roles)[examples.row_numbers])
         return replace(examples, row_numbers=taken[examples.row_numbers])
+
+    def _given_roles(self, split: str) -> dict[str, str | list[str]]:
+        """What the recipe says of the columns; texts alone are measured on rows that say it themselves."""
+        alone = self.recipe.data.kind is Kind.TEXTS and split in HELD_OUT
+        return {} if alone else self.recipe.data.given_roles()
 
     def _limit(self, split: str, source: Source) -> int:
         """The most rows to take of a source."""
@@ -206,7 +214,8 @@ class Gatherer:
                 f"(counted from 1, without a header line):\n{_indented(bad)}\n"
                 f"Mend them, or set them aside with data.on_bad_row: skip (--set data.on_bad_row=skip).{long}"
             )
-        self.notes.append(f"{name}: {len(bad.rows):,} of {rows:,} rows were set aside")
+        if self.recipe.data.on_bad_row == "skip":
+            self.notes.append(f"{name}: {len(bad.rows):,} of {rows:,} rows were set aside")
         self.rows_set_aside += len(bad.rows)
         self.bad += [(cell.row, cell.column, cell.reason.words) for cell in bad]
 
@@ -237,9 +246,10 @@ class Gatherer:
         examples = self._judged(split, source, loaded, wanted)
         if split == "train":
             self.exact.append(None)
-        if split == "train" and wanted == "train" and alone and source.split is None:
+        if split == "train" and alone and source.split is None:
             for name in HELD_OUT:
-                if name in loaded.judgements and getattr(self.recipe.evaluate, name) != 0:
+                given = name != wanted and name in loaded.judgements
+                if given and getattr(self.recipe.evaluate, name) != 0:
                     self.beside[name] = self._judged(name, source, loaded, name)
         return examples
 

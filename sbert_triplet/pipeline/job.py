@@ -33,7 +33,7 @@ from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
 from sbert_triplet.pipeline.plan import Plan, plan_training
 from sbert_triplet.pipeline.recorded import recorded_yaml
 from sbert_triplet.pipeline.smoke import smoke
-from sbert_triplet.pipeline.start import Encoder, load_encoder, recorded_threads
+from sbert_triplet.pipeline.start import Encoder, device_named, load_encoder, recorded_threads
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.pipeline.training import train
 from sbert_triplet.recipe.model import Recipe
@@ -160,6 +160,7 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     report = report_of(ready, trained, found, served, shipped, home.path, options.command, evidence.precision)
     home.write_json("report.json", report)
     write_report(home.path)
+    home.finish()
     return report
 
 
@@ -174,6 +175,8 @@ def prepare(
     set_seed(recipe.train.seed)
     if options.smoke:
         recipe = smoke(recipe)
+    if options.smoke:
+        device_named(options.device)
     loaded = None if options.smoke else load_encoder(recipe, options.device, folder, options.decisions)
     if loaded is not None:
         options.say(f"Encoder: {loaded.sentence}")

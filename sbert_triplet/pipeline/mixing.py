@@ -13,11 +13,11 @@ from sbert_triplet.data.binding import binding_of
 from sbert_triplet.data.cell_reading import batches, role_columns
 from sbert_triplet.data.components import rows_with_any
 from sbert_triplet.data.examples import Examples
+from sbert_triplet.data.keys import keys, uniforms
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.data.splits import SplitPlan, Splits, Texts, split_examples
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.sources import Source
-from sbert_triplet.training.samplers import keys, uniforms
 
 IntArray = NDArray[np.int64]
 HELD_OUT = ("dev", "test")
@@ -90,6 +90,17 @@ def rows_with_held_out_texts(rows: Examples, held_out: Sequence[Examples]) -> ND
         return np.zeros(len(rows), dtype=bool)
     columns = [rows.anchors] if rows.positives is None else [rows.anchors, rows.positives]
     return rows_with_any(columns, np.unique(np.concatenate(ids)))
+
+
+def groups_of(rows: Examples) -> IntArray | None:
+    """(N,) the group of each row of a given split: rows that share a text are resampled together.
+
+    None where no two do.
+    """
+    if not len(rows):
+        return None
+    groups = binding_of(rows).groups
+    return groups if len(np.unique(groups)) < len(rows) else None
 
 
 def take_queries(judgements: datasets.Dataset, limit: int) -> datasets.Dataset:

@@ -26,10 +26,14 @@ _COLUMNS = {
 
 
 def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts: Texts) -> None:
-    """One row an item: its texts, the value of the part's first metric (or the prediction) of both
-    models, and for retrieval the first results of each.
+    """One row an item: the test row it came from, its texts, the value of the part's first metric (or the
+    prediction) of both models, the first results of each for retrieval, and the value of every other
+    metric that is a mean of items.
     """
-    columns: dict[str, pa.Array] = {"item": pa.array(np.arange(len(part.items)))}
+    columns: dict[str, pa.Array] = {
+        "item": pa.array(np.arange(len(part.items))),
+        "row": pa.array(part.rows),
+    }
     for name, ids in zip(_COLUMNS[part.task], part.items.T, strict=True):
         columns[name] = pa.array(texts(ids.tolist()), pa.large_string())
     if part.gold is not None:
@@ -40,6 +44,10 @@ def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts
         columns[name] = pa.array(values if values is not None else scored.predictions)
         if scored.top_ids is not None and part.retrieval is not None:
             columns |= _results(name, part, scored.top_ids[:, :FIRST_RESULTS], texts)
+    for other in part.metrics[1:]:
+        for name, scored in (("base", base), ("tuned", tuned)):
+            if (values := scored.values[other.name].per_item) is not None:
+                columns[f"{name} {other.name}"] = pa.array(values)
     file.parent.mkdir(parents=True, exist_ok=True)
     staged = file.with_name(f".{file.name}.part")
     try:

@@ -23,21 +23,21 @@ def recorded_yaml(recipe: Recipe, decisions: Mapping[str, Any], folder: Path | N
 
     ``folder`` is where relative paths start after the current one.
     """
-    located = {
-        name: None if sources is None else tuple(_located(source, folder) for source in sources)
+    sources_located = {
+        name: None if sources is None else tuple(located(source, folder) for source in sources)
         for name in SOURCES
         for sources in [getattr(recipe.data, name)]
     }
     model = Path(located_model(recipe.model, folder)).expanduser()
     changes = {
-        "data": recipe.data.model_copy(update=located),
+        "data": recipe.data.model_copy(update=sources_located),
         "model": str(model.absolute()) if model.exists() else recipe.model,
         "loss": _loss(recipe.loss, folder),
         "losses": tuple(
             part.model_copy(
                 update={
                     "loss": _loss(part.loss, folder),
-                    "dataset": _located(part.dataset, folder) if part.dataset else None,
+                    "dataset": located(part.dataset, folder) if part.dataset else None,
                 }
             )
             for part in recipe.losses
@@ -53,7 +53,8 @@ def _loss(loss: LossRecipe, folder: Path | None) -> LossRecipe:
     return loss.model_copy(update={key: str(path.absolute()) for key, path in found.items() if path.is_dir()})
 
 
-def _located(source: Source, folder: Path | None) -> Source:
+def located(source: Source, folder: Path | None) -> Source:
+    """The source with its whole path, where it is one."""
     if source.source is None:
         return source
     return source.model_copy(update={"source": whole_path(source.source, folder)})

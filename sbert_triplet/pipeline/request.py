@@ -15,6 +15,7 @@ from sbert_triplet.pipeline.decide import choose_loss
 from sbert_triplet.pipeline.folder import RECIPE as RUN_RECIPE
 from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
+from sbert_triplet.pipeline.recorded import located
 from sbert_triplet.pipeline.shipped import packaged_recipe, packaged_recipes
 from sbert_triplet.recipe.commented import commented_recipe
 from sbert_triplet.recipe.data import Columns
@@ -106,9 +107,11 @@ def write_first_recipe(
         gathered = gatherer.gather()
     loss = choose_loss(request.recipe.loss, gathered.kind)
     columns = Columns.from_roles(gatherer.table_roles) if gatherer.table_roles else Columns()
-    recipe = request.recipe.model_copy(
-        update={"loss": loss, "data": request.recipe.data.model_copy(update={"columns": columns})}
-    )
+    train = request.recipe.data.train
+    if target.parent.resolve() != Path().resolve():
+        train = tuple(located(source, None) for source in train)
+    own = request.recipe.data.model_copy(update={"columns": columns, "train": train})
+    recipe = request.recipe.model_copy(update={"loss": loss, "data": own})
     rows = f"{len(gathered.train):,} rows to train on, taken as {gathered.kind.described}."
     heading = [f"{rows} {gathered.method}"]
     if gathered.rows_set_aside:

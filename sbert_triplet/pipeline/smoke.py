@@ -8,12 +8,14 @@ from sbert_triplet.encoding.tiny import TINY_DIMENSIONS
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 
+SMOKE_STEPS, SMOKE_ROWS = 3, 16
+
 
 def smoke(recipe: Recipe) -> Recipe:
     """The recipe made small: a few rows, a few steps, a short queue, nested sizes of the tiny encoder."""
-    train = recipe.train.model_copy(
-        update={"max_steps": 3, "batch_size": min(recipe.train.batch_size or 16, 16), "max_seconds": None}
-    )
+    steps = min(recipe.train.max_steps or SMOKE_STEPS, SMOKE_STEPS)
+    rows = min(recipe.train.batch_size or SMOKE_ROWS, SMOKE_ROWS)
+    train = recipe.train.model_copy(update={"max_steps": steps, "batch_size": rows, "max_seconds": None})
     data = recipe.data.model_copy(update={"limit": min(recipe.data.limit or 240, 240)})
     losses = tuple(part.model_copy(update={"loss": _smaller(part.loss)}) for part in recipe.losses)
     changes = {

@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from sbert_triplet.data.contrastive import contrastive_rows
 from sbert_triplet.data.examples import Examples
+from sbert_triplet.data.keys import keys
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.distances.mahalanobis import FixedMahalanobis
 from sbert_triplet.encoding.encode import encode
@@ -34,9 +35,9 @@ from sbert_triplet.training.guide import GuideTable
 from sbert_triplet.training.joint import JointCollator
 from sbert_triplet.training.known import KnownPositives
 from sbert_triplet.training.library_losses import find_loss
-from sbert_triplet.training.samplers import Batches, ClassBatches, JointBatches, RowBatches, keys
+from sbert_triplet.training.samplers import Batches, ClassBatches, JointBatches, RowBatches
 
-TEXTS_ALIKE = frozenset({Kind.SCORED, Kind.LABELLED})
+TEXTS_ALIKE = frozenset({Kind.SCORED, Kind.LABELLED, Kind.TEXTS})
 """Kinds whose texts play one role: no query or document prompt belongs to any of them."""
 BASE = "base"
 COVARIANCE_TEXTS = 10_000

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from sbert_triplet.errors import InputError
+from sbert_triplet.evaluation.verdict import reading
 from sbert_triplet.reporting.log import TrainingLog, read_log
 from sbert_triplet.reporting.numbers import number
 
@@ -42,10 +44,12 @@ class Change:
 
     @property
     def reading(self) -> Literal["better", "worse", "open"]:
-        """What the interval says: clear of 0 above, clear of 0 below, or neither."""
-        if self.low is not None and self.low > 0:
-            return "better"
-        return "worse" if self.high is not None and self.high < 0 else "open"
+        """What interval and p-value say: clear of 0 above, clear of 0 below, or neither."""
+        low, high, p_value = (
+            math.nan if each is None else each for each in (self.low, self.high, self.p_value)
+        )
+        found = reading(low, high, p_value)
+        return "open" if found == "not shown better" else found
 
 
 @dataclass(frozen=True)

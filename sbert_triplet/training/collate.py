@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import Examples
+from sbert_triplet.data.keys import keys
 from sbert_triplet.encoding.groups import plan_groups
 from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.losses.batch import Needs
 from sbert_triplet.training.known import KnownPositives
-from sbert_triplet.training.samplers import keys
 
 IntArray = NDArray[np.int64]
 

@@ -29,7 +29,7 @@ class Trainer(SentenceTransformerTrainer):
     Every process draws the same batch from ``batches``; the collator hands each its share of the
     texts. The parameters of the loss start alike on all processes, have their gradients averaged,
     are clipped together with the encoder's, and are saved and loaded with each checkpoint. Raises
-    DivergedError, naming step and data rows, for an embedding, loss or gradient that is not finite.
+    DivergedError, naming step and data rows (from 1), for an embedding, loss or gradient that is not finite.
     """
 
     def __init__(
@@ -177,5 +177,5 @@ class _Epochs:
 
 
 def _some(rows: Tensor) -> str:
-    shown = ", ".join(str(int(row)) for row in rows[:10])
+    shown = ", ".join(str(int(row) + 1) for row in rows[:10])
     return shown + (f", … {len(rows)} in all" if len(rows) > 10 else "")

@@ -762,3 +762,31 @@ def test_names_are_taken_apart() -> None:
     assert sides(["text_a", "text_b", "id"]) == [("text_a", "text_b")]
     assert sides(["question1", "question2", "question3"]) == []
     assert sides(["s1_parse", "s2_parse", "s1", "s2"]) == [("s1", "s2")]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["I tried to update the size of my order", "B"], ["2024-05-01", "cat"], ["17", "where is it"]],
+)
+def test_a_file_without_a_line_of_names(names: list[str]) -> None:
+    rows = {names[0]: [f"a question about number {n}" for n in range(20)], names[1]: ["x", "y"] * 10}
+    table = datasets.Dataset.from_dict(rows)
+    with pytest.raises(DataError, match="should name the columns"):
+        infer_roles(table, name="nohead.csv")
+    assert infer_roles(table, {"anchor": names[0], "label": names[1]}, name="nohead.csv").label == names[1]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "words"),
+    [
+        ("score", ["high", "low"], "grades the pairs in words"),
+        ("is_duplicate", ["ja", "nein"], "grades the pairs in words"),
+        ("distance", [0.25, 0.75], "how far"),
+    ],
+)
+def test_what_grades_pairs_is_not_left_aside(column: str, cells: list[object], words: str) -> None:
+    texts = {side: [f"{side} sentence about {n}" for n in range(40)] for side in ("sentence1", "sentence2")}
+    table = datasets.Dataset.from_dict({**texts, column: cells * 20})
+    with pytest.raises(DataError, match=words):
+        infer_roles(table, name="graded.csv")
+    assert infer_roles(table, {"kind": "pairs"}, name="graded.csv").kind is Kind.PAIRS

@@ -70,14 +70,16 @@ class TestWhatItIs:
         loaded = table("tickets.jsonl")
         assert (loaded.name, loaded.origin, loaded.dataset.to_list()) == ("tickets.jsonl", "file", ROWS)
 
-    def test_relative_to_the_folder_of_the_recipe_after_the_current_one(
+    def test_relative_to_the_current_folder_or_that_of_the_recipe_and_never_by_luck(
         self, here: Path, tmp_path: Path
     ) -> None:
         recipes = tmp_path / "recipes"
         write_jsonl(recipes / "a.jsonl", [{"x": "of the recipe"}])
         assert table("a.jsonl", folder=recipes).dataset["x"][:] == ["of the recipe"]
         write_jsonl(here / "a.jsonl", [{"x": "of the current folder"}])
-        assert table("a.jsonl", folder=recipes).dataset["x"][:] == ["of the current folder"]
+        assert table("a.jsonl", folder=here).dataset["x"][:] == ["of the current folder"]
+        with pytest.raises(DataError, match="there are two"):
+            table("a.jsonl", folder=recipes)
 
     def test_a_glob_reads_its_files_in_order_of_name(self, here: Path) -> None:
         for name in "bca":

@@ -454,10 +454,10 @@ def test_leaks_of_labelled_text() -> None:
 def test_little_data_is_a_warning() -> None:
     rows = clean(Kind.PAIRS)
     assert (
-        "Only 499 different anchors"
-        in found(audit_examples(rows.select(np.arange(499)), words), "few-rows").message
+        "Only 199 different anchors"
+        in found(audit_examples(rows.select(np.arange(199)), words), "few-rows").message
     )
-    assert audit_examples(rows.select(np.arange(500)), words).findings == ()
+    assert audit_examples(rows.select(np.arange(200)), words).findings == ()
     test = examples(Kind.PAIRS, np.arange(5000, 5049), np.arange(6000, 6049))
     assert (
         "test has only 49"
@@ -578,3 +578,8 @@ def test_real_pairs_give_no_false_alarm(
 ) -> None:
     (rows,), texts, _ = load(shared_data, [name], Kind.PAIRS, columns)
     assert {finding.code for finding in audit_examples(rows, texts.texts).findings} == codes
+
+
+def test_only_equal_sides_are_an_error() -> None:
+    rows = examples(Kind.PAIRS, np.arange(300), np.arange(300))
+    assert found(audit_examples(rows, words), "anchor-equals-positive").level == "error"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.evaluation.metrics import default_metrics
 from sbert_triplet.evaluation.results import Comparison
+from sbert_triplet.evaluation.significance import compare_items
 from sbert_triplet.evaluation.verdict import plain_sentence, verdict
 
 NAN = float("nan")
@@ -153,3 +155,14 @@ def test_every_default_metric_has_a_sentence(kind: Kind, tuned: float) -> None:
 def test_metrics_without_a_name_here_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown metric"):
         plain_sentence(compared("bleu", 0.5, 0.6, 0.05, 0.15))
+
+
+def test_an_interval_alone_does_not_make_it_better() -> None:
+    """Seven gained and one lost of 400: clear of 0, and p = .0703 by the exact sign test."""
+    base, tuned = np.zeros(400), np.zeros(400)
+    tuned[:7], base[7] = 1.0, 1.0
+    comparison = compare_items("Success@1", base, tuned)
+    assert comparison.p_value == pytest.approx(0.0703, abs=0.004)
+    assert verdict(comparison) == "not shown better"
+    tuned[8:12] = 1.0
+    assert verdict(compare_items("Success@1", base, tuned)) == "better"

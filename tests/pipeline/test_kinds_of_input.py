@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+from sbert_triplet.errors import DataError
+
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Rows, Tables, Train
 
@@ -161,9 +163,14 @@ def test_documents_of_a_corpus_come_from_the_column_of_the_positives(tables: Tab
     assert finished.report["pool"]["documents"] == 70
 
 
-@pytest.mark.parametrize("splits", [("train", "test"), ("train", "dev", "test"), ("test",), ("train",)])
+SPLITS = [("train", "test"), ("train", "dev", "test"), ("dev", "test"), ("test",), ("train",)]
+
+
+@pytest.mark.parametrize("splits", SPLITS)
 def test_retrieval_folders(splits: tuple[str, ...], tables: Tables, train: Train) -> None:
     ranges = {"train": range(40), "dev": range(40, 45), "test": range(45, 60)}
+    if "train" not in splits:
+        ranges["dev"] = range(40)
     judged = {split: ranges[split] for split in splits}
     if splits == ("test",):
         judged["test"] = range(60)
@@ -171,7 +178,7 @@ def test_retrieval_folders(splits: tuple[str, ...], tables: Tables, train: Train
     rows = finished.report["data"]["rows"]
     assert finished.report["data"]["kind"] == "retrieval"
     assert finished.report["pool"]["documents"] == 60
-    if splits == ("train", "test"):
+    if splits == ("train", "test") or splits == ("dev", "test"):
         assert (rows["test"], rows["train"] + rows["dev"]) == (15, 40)
     elif splits == ("train", "dev", "test"):
         assert rows == {"train": 40, "dev": 5, "test": 15}
@@ -266,3 +273,22 @@ def test_the_log_has_one_object_a_step(tables: Tables, train: Train) -> None:
     for entry in entries:
         assert set(entry) == {"step", "epoch", "loss", "learning_rate", "grad_norm", "seconds", "stats"}
         assert 8 <= entry["stats"]["n_valid"] <= 16
+
+
+def test_texts_alone_are_measured_on_rows_of_another_kind(tables: Tables, train: Train) -> None:
+    texts = tables.write("texts.csv", [{"sentence": tables.question(n)} for n in range(60)])
+    pairs = tables.write("pairs.csv", tables.pairs(20))
+    data = {"train": texts, "kind": "texts", "test": pairs}
+    finished = train(data, evaluate={"dev": 0})
+    assert finished.report["data"]["kind"] == "texts"
+    assert finished.report["train"]["loss"] == "simcse"
+    assert finished.report["main_metric"] == "nDCG@10"
+    assert finished.report["train"]["loss_first"] > 0
+
+
+def test_texts_alone_need_something_to_be_measured_on(tables: Tables, train: Train) -> None:
+    texts = tables.write("texts.csv", [{"sentence": tables.question(n)} for n in range(60)])
+    with pytest.raises(DataError, match=r"data\.test"):
+        train({"train": texts, "kind": "texts"})
+    with pytest.raises(DataError, match="kind: texts"):
+        train(texts)

@@ -17,7 +17,7 @@ from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.pipeline import job
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
-from sbert_triplet.pipeline.mixing import repeats_by_weight, take_queries, with_common_classes
+from sbert_triplet.pipeline.mixing import groups_of, repeats_by_weight, take_queries, with_common_classes
 from sbert_triplet.recipe.reading import recipe_from
 from sbert_triplet.recipe.sources import Source
 
@@ -279,3 +279,12 @@ def test_patience_alone_sets_how_often_dev_is_scored(tables: Tables, train: Trai
     assert scored
     assert finished.report["train"]["best_step"] in (1, 2, 3)
     assert "eval_steps: 1" in (finished.run.folder / "recipe.yaml").read_text()
+
+
+def test_rows_of_a_given_split_that_share_a_text_are_resampled_together() -> None:
+    rows = Examples(Kind.TRIPLETS, np.array([1, 1, 2, 3]), np.arange(4), positives=np.array([11, 12, 13, 14]))
+    groups = groups_of(rows)
+    assert groups is not None
+    assert groups[0] == groups[1]
+    assert len(set(groups.tolist())) == 3
+    assert groups_of(rows.select(np.array([0, 2, 3]))) is None

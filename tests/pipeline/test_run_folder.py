@@ -18,6 +18,7 @@ from sentence_transformers import SentenceTransformer
 from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline.folder import RunFolder, finite
 from sbert_triplet.pipeline.request import read_request
+from sbert_triplet.recipe.writing import HEADER
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Finished, Tables, Train
@@ -241,6 +242,31 @@ def test_files_beside_a_run_survive_its_replacement(tables: Tables, train: Train
     assert (home / "notes.txt").read_text() == "mine"
     assert not (home / ".candidate.part").exists()
     assert (home / "report.json").read_text() != first
+
+
+def test_a_run_that_is_not_replaced_to_the_end_comes_back(tmp_path: Path) -> None:
+    home = tmp_path / "run"
+    first = RunFolder(home)
+    first.start(0)
+    for name, text in (("recipe.yaml", HEADER), ("report.json", '{"verdict": "better"}')):
+        first.write_text(name, text)
+    (home / "model").mkdir()
+    for stopped in ("before training", "while training", "killed"):
+        second = RunFolder(home)
+        second.refuse_unless_free(overwrite=True)
+        second.start(0)
+        assert not (home / "report.json").exists()
+        if stopped != "before training":
+            second.write_text("log.jsonl", "{}")
+        if stopped != "killed":
+            second.leave()
+    third = RunFolder(home)
+    with pytest.raises(InputError, match="holds a finished run"):
+        third.refuse_unless_free(overwrite=False)
+    assert sorted(item.name for item in home.iterdir()) == ["model", "recipe.yaml", "report.json"]
+    third.start(0)
+    third.finish()
+    assert list(home.iterdir()) == []
 
 
 def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sbert_triplet.training.samplers import Batches, ClassBatches, RowBatches, keys, uniforms
+from sbert_triplet.data.keys import keys, uniforms
+from sbert_triplet.training.samplers import Batches, ClassBatches, RowBatches
 
 SIZES = st.lists(st.integers(2, 40), min_size=2, max_size=8)
 

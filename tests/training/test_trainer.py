@@ -235,7 +235,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_names_the_rows(
     trainer = make_trainer(
         pairs, make_encoder(), Failing(how), save_steps=1, max_grad_norm=max_grad_norm, batch_size=6
     )
-    rows = ", ".join(str(1000 + row) for row in trainer.batches.epoch_batches(0)[1])
+    rows = ", ".join(str(1001 + row) for row in trainer.batches.epoch_batches(0)[1])
     with pytest.raises(DivergedError) as caught:
         trainer.train()
     assert str(caught.value).startswith(f"step 2, data rows {rows}: {named}; lower train.learning_rate")

@@ -44,7 +44,7 @@ def lengths_of(
 
 def _roles(examples: Examples) -> dict[str, tuple[IntArray, IntArray]]:
     """For each role its text ids and their source rows."""
-    first = "text" if examples.kind is Kind.LABELLED else "anchor"
+    first = "text" if examples.kind in (Kind.LABELLED, Kind.TEXTS) else "anchor"
     roles = {first: (examples.anchors, examples.row_numbers)}
     if examples.positives is not None:
         roles["positive"] = (examples.positives, examples.row_numbers)

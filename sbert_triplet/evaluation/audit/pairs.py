@@ -33,6 +33,9 @@ def equal_sides(examples: Examples) -> list[Finding]:
         code, what = "equal-texts-not-entailed", "two equal texts have a label other than entailment"
     if not equal.any():
         return []
+    if equal.all() and code == "anchor-equals-positive":
+        message = "In every row the same text is anchor and positive: there is nothing to learn from."
+        return [Finding(code, "error", message)]
     message = f"In {times(int(equal.sum()), 'row', 'rows')} {what}. Remove or correct them."
     return [about_rows(code, "warning", message, examples.row_numbers[equal])]
 

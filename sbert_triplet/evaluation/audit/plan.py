@@ -10,7 +10,7 @@ from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.evaluation.audit.findings import Finding, about_rows, times
 
-FEW = 500
+FEW = 200
 FEW_HELD_OUT = 50
 
 
@@ -43,7 +43,7 @@ def _set_aside_or_correct(rows: int, set_aside: bool) -> str:
 def few_rows(examples: Examples, other: Mapping[str, Examples]) -> list[Finding]:
     """Too little to learn from, or to tell a gain from chance."""
     anchors = len(np.unique(examples.anchors))
-    noun = "texts" if examples.kind is Kind.LABELLED else "anchors"
+    noun = "texts" if examples.kind in (Kind.LABELLED, Kind.TEXTS) else "anchors"
     findings = []
     if anchors < FEW:
         message = (
