@@ -112,6 +112,21 @@ def hard_negatives(batch: Embedded) -> tuple[Tensor, Tensor, Tensor] | None:
     return batch.negatives, ids_or_unknown(batch.negative_ids, batch.negatives), rows
 
 
+def given_negatives(batch: Embedded) -> tuple[Tensor, Tensor, int] | None:
+    """The hard negatives that are negatives of their row: embeddings (C', D), row (C',), how many are not.
+
+    Left out are the row's own texts, known positives of its anchor and blocked pairs. None where the
+    batch has no hard negatives.
+    """
+    found = hard_negatives(batch)
+    if found is None:
+        return None
+    negatives, _, rows = found
+    place = batch.rows + torch.arange(len(rows), device=rows.device)
+    wanted = ~forbidden_negatives(batch)[rows, place]
+    return negatives[wanted], rows[wanted], int((~wanted).sum())
+
+
 def labels_of(batch: Embedded) -> Tensor:
     """The labels of a batch; raises InputError where it has none, or another number than rows."""
     if batch.labels is None:

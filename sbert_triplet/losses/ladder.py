@@ -48,8 +48,9 @@ class LadderLoss(Loss):
     similar j of each rung; otherwise all pairs are summed, in O(B^2 log B). Rungs with nothing
     above or below are skipped. ``relevance`` of a candidate:
 
-    - ``scores``: the row's score for the own positive (1 if there are none) and
-      ``negative_scores`` for its hard negatives; texts of other rows are below all rungs
+    - ``scores``: the row's score for the own positive (1 if there are none), the scores of other
+      rows of an equal anchor for theirs, and ``negative_scores`` for hard negatives; hard negatives
+      without a score and texts of other anchors are below all rungs
     - ``teacher``: the cosine of ``teacher``, an encoder named as a folder, a Hub id, or ``base`` for
       the trained encoder as it was before; the own positive is above all rungs
     - ``labels``: minus the distance of two ordinal labels, so thresholds are 0, -1, ...; one
@@ -143,13 +144,19 @@ class LadderLoss(Loss):
         extra = hard_negatives(batch)
         candidates = positive if extra is None else torch.cat([positive, extra[0]])
         relevance = self._relevance(batch, candidates, back=False)
-        used = _all_but(forbidden_negatives(replace(batch, labels=None)))
+        used = _all_but(self._forbidden(batch))
+        if self.relevance == "scores":
+            used[:, : batch.rows] |= _same_query(batch)
         return Direction(anchor, candidates, relevance, used)
 
     def _back_direction(self, batch: Embedded) -> Direction:
         anchor, positive = pair_columns(batch)
-        used = _all_but(forbidden_negatives(replace(batch, labels=None))[:, : batch.rows].T)
+        used = _all_but(self._forbidden(batch)[:, : batch.rows].T)
         return Direction(positive, anchor, self._relevance(batch, anchor, back=True), used)
+
+    def _forbidden(self, batch: Embedded) -> Tensor:
+        # Ordinal labels grade the texts of other rows; classes only say which of them are no negatives.
+        return forbidden_negatives(replace(batch, labels=None) if self.relevance == "labels" else batch)
 
     def _of_one_column(self, batch: Embedded) -> Direction:
         if self.relevance != "labels":
@@ -167,15 +174,23 @@ class LadderLoss(Loss):
             out[:] = self._teacher(batch, back)
         elif self.relevance == "labels":
             out[:, :rows] = _label_relevance(labels_of(batch))
-        elif not back and (extra := hard_negatives(batch)) is not None:
-            if batch.negative_scores is None:
-                raise InputError("ladder: hard negatives want negative_scores, their graded relevance")
-            place = rows + torch.arange(extra[0].shape[0], device=out.device)
-            out[extra[2], place] = batch.negative_scores.to(out)
+        elif not back:
+            self._given_scores(batch, out)
         out[own, own] = torch.inf
         if self.relevance == "scores":
             out[own, own] = 1.0 if batch.scores is None else batch.scores.to(out)
         return out
+
+    @staticmethod
+    def _given_scores(batch: Embedded, out: Tensor) -> None:
+        """Write the scores of the texts that are judged for a row's anchor into ``out`` (B, B + C)."""
+        rows = batch.rows
+        if batch.scores is not None:
+            out[:, :rows] = torch.where(_same_query(batch), batch.scores.to(out), out[:, :rows])
+        extra = hard_negatives(batch)
+        if extra is not None and batch.negative_scores is not None:
+            place = rows + torch.arange(extra[0].shape[0], device=out.device)
+            out[extra[2], place] = batch.negative_scores.to(out)
 
     def _teacher(self, batch: Embedded, back: bool) -> Tensor:
         if batch.guide is None:
@@ -191,6 +206,14 @@ class LadderLoss(Loss):
 def _label_relevance(labels: Tensor) -> Tensor:
     """(B,) ordinal labels -> (B, B): 0 for the same, -1 for neighbours, and so on."""
     return -(labels[:, None] - labels[None]).abs().float()
+
+
+def _same_query(batch: Embedded) -> Tensor:
+    """(B, B): the other row is of an equal anchor and brings another text, so its score grades that text."""
+    anchor_ids, positive_ids = column_ids(batch)
+    if batch.scores is None:
+        return torch.zeros(batch.rows, batch.rows, dtype=torch.bool, device=anchor_ids.device)
+    return equal_texts(anchor_ids, anchor_ids) & ~equal_texts(positive_ids, positive_ids)
 
 
 def _all_but(forbidden: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from sbert_triplet.errors import InputError
 from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Needs, connected_zero
 from sbert_triplet.losses.candidates import (
     candidates_of,
-    hard_negatives,
+    given_negatives,
     pair_columns,
     weights_of,
 )
@@ -92,14 +92,16 @@ class PairLoss(Loss):
 
     def _of_triplets(self, batch: Embedded) -> Pairs:
         anchor, positive = pair_columns(batch)
-        found = hard_negatives(batch)
-        if found is None:
+        if batch.negatives is None:
             raise InputError(
                 "contrastive losses want dissimilar pairs too: scores of 0, a negative column, or "
                 "mined negatives"
             )
-        negatives, _, rows = found
         near = self.distance.rowwise(anchor, positive)
+        found = given_negatives(batch)
+        if found is None:
+            return Pairs(near, torch.ones_like(near), weights_of(batch, near))
+        negatives, rows, _ = found
         far = self.distance.rowwise(anchor[rows], negatives)
         weights = weights_of(batch, near)
         return Pairs(

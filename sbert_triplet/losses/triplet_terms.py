@@ -12,7 +12,7 @@ from sbert_triplet.distances import Distance, Minkowski
 from sbert_triplet.errors import InputError
 from sbert_triplet.losses.batch import Embedded, LossOutput, Needs, connected_zero
 from sbert_triplet.losses.batch_all import all_triplets
-from sbert_triplet.losses.candidates import candidates_of, hard_negatives, pair_columns, weights_of
+from sbert_triplet.losses.candidates import candidates_of, given_negatives, pair_columns, weights_of
 from sbert_triplet.losses.links import Link
 from sbert_triplet.losses.reach import is_unit
 from sbert_triplet.selection import (
@@ -127,15 +127,15 @@ def _given(batch: Embedded, distance: Distance, link: Link) -> TripletTerms:
             "the batch has no negatives: give a negative column, mine some, or set miner to take other rows"
         )
     none = torch.zeros(batch.rows, dtype=torch.long, device=anchor.device)
-    found = hard_negatives(batch)
+    found = given_negatives(batch)
     if found is None:
         return TripletTerms(connected_zero(*_tensors(batch)).expand(batch.rows), none, none)
-    negatives, _, rows = found
+    negatives, rows, masked = found
     near = distance.oriented(distance.rowwise(anchor, positive))
     gap = near[rows] - distance.oriented(distance.rowwise(anchor[rows], negatives))
     total = torch.zeros_like(near).index_add(0, rows, link.value(gap))
     active = none.index_add(0, rows, link.active(gap.detach()).long())
-    return TripletTerms(total, active, none.index_add(0, rows, torch.ones_like(rows)))
+    return TripletTerms(total, active, none.index_add(0, rows, torch.ones_like(rows)), masked)
 
 
 def _choose(

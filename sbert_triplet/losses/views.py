@@ -39,8 +39,8 @@ class NTXentLoss(TemperatureLoss):
     """Each of 2N views picks its partner among the other 2N - 1.
 
     SimCLR (Chen et al., 2020, arXiv 2002.05709). Two columns: two texts of a pair, or with
-    ``views`` one text encoded twice under dropout. Views of equal texts, known positives and
-    blocked pairs are no negatives.
+    ``views`` one text encoded twice under dropout. Hard negatives of the batch are candidates of both
+    views. Views of equal texts, known positives and blocked pairs are no negatives.
     """
 
     def __init__(
@@ -73,18 +73,21 @@ class NTXentLoss(TemperatureLoss):
         own = (place + rows) % (2 * rows)
         allowed = ~forbidden
         allowed[place, own] = True
-        losses, first = cross_entropy_rows([Group(both, both, allowed)], own, self.scale(), self.similarity)
+        groups = [Group(both, both, allowed)]
+        if (extra := hard_negatives(batch)) is not None:
+            wanted = ~forbidden_negatives(batch)[:, rows:]
+            groups.append(Group(both, extra[0], torch.cat([wanted, wanted])))
+        losses, first = cross_entropy_rows(groups, own, self.scale(), self.similarity)
         masked = int(forbidden.sum()) - 4 * rows
-        return weighted_rows(
-            batch, losses, allowed.sum(1) > 1, first, {"masked": masked, "scale": self.scale.number()}
-        )
+        valid = torch.stack([group.allowed.sum(1) for group in groups]).sum(0) > 1
+        return weighted_rows(batch, losses, valid, first, {"masked": masked, "scale": self.scale.number()})
 
 
 class SimCSELoss(MultipleNegativesRankingLoss):
     """Each text picks its own second dropout pass among those of the batch.
 
-    Gao, Yao and Chen (2021, arXiv 2104.08821). Two columns: the two passes. Equal texts and
-    blocked pairs are no negatives.
+    Gao, Yao and Chen (2021, arXiv 2104.08821). Two columns: the two passes. Hard
+    negatives are candidates too (its supervised form). Equal texts and blocked pairs are no negatives.
     """
 
     needs = Needs(columns=1, views=True)

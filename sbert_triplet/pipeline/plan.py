@@ -13,7 +13,6 @@ from sbert_triplet.distances import Distance
 from sbert_triplet.errors import InputError
 from sbert_triplet.evaluation.audit.plan import unreachable_margin
 from sbert_triplet.losses.batch import Loss
-from sbert_triplet.losses.several import SeveralLosses
 from sbert_triplet.pipeline.decide import (
     choose_batch_size,
     choose_epochs,
@@ -27,6 +26,7 @@ from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.arguments import TrainSettings, freeze
 from sbert_triplet.training.collate import BatchMaker
+from sbert_triplet.training.fold import learns_metric
 from sbert_triplet.training.measure import choose_precision, seconds_per_token
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.processes import agreed, processes
@@ -83,7 +83,7 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
         raise InputError(f"loss {names}: {error}") from error
     steps = _steps(recipe, rows, len(batches), per_step)
     parameters = sum(p.numel() for p in encoder.model.parameters())
-    batch_size = choose_batch_size(recipe, len(tasks[0].rows))
+    batch_size = tasks[0].batch_size
     settings = _settings(recipe, steps, batch_size, precision, parameters)
     resolved = _resolved(recipe, tasks, settings, rows)
     decisions = _decisions(setting.data, encoder, batches, per_step)
@@ -91,6 +91,17 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
 
 
 def _joined(tasks: Sequence[Task], seed: int) -> tuple[Loss, Batches, BatchMaker]:
+    leaves = [
+        (str(part.loss.name), loss)
+        for task in tasks
+        for part, loss in zip(task.recipes, task.losses, strict=True)
+    ]
+    for name, loss in leaves if len(leaves) > 1 else []:
+        if learns_metric(loss):
+            raise InputError(
+                f"losses: {name} learns a metric that the other losses would not train and the saved model "
+                "would apply to all; train with it alone, or in a second run from the model of the first"
+            )
     try:
         return joined(tasks, seed)
     except ValueError as error:
@@ -101,8 +112,7 @@ def _margin_within_reach(tasks: Sequence[Task], encoder: Encoder) -> Margin | No
     """The margin of a single loss. Raises InputError for any that its distance never reaches."""
     margins = []
     for task in tasks:
-        losses = task.loss.each() if isinstance(task.loss, SeveralLosses) else [task.loss]
-        for part, loss in zip(task.recipes, losses, strict=True):
+        for part, loss in zip(task.recipes, task.losses, strict=True):
             margins.append(_margin(part.loss, loss, encoder))
             for finding in unreachable_margin(margins[-1]):
                 raise InputError(f"loss {part.loss.name}: {finding.message}")
@@ -112,6 +122,8 @@ def _margin_within_reach(tasks: Sequence[Task], encoder: Encoder) -> Margin | No
 def _margin(loss_recipe: LossRecipe, loss: Loss, encoder: Encoder) -> Margin | None:
     """None without a margin, and where nothing bounds its distance: vectors of any length."""
     options, distance = loss_recipe.options, loss.compares_by
+    if options.get("margins") and distance == "cosine":
+        return max(options["margins"]), 2.0, "cosine"
     margin = None if options.get("soft") else options.get("margin", options.get("triplet_margin"))
     if margin is None or not isinstance(distance, Distance):
         return None

@@ -53,7 +53,13 @@ class Task:
     loss: Loss
     rows: Examples
     batches: Batches
+    batch_size: int
     collator: Collator
+
+    @property
+    def losses(self) -> list[Loss]:
+        """The loss of each of ``recipes``."""
+        return self.loss.each() if isinstance(self.loss, WeightedSum) else [self.loss]
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Setting:
 
 
 def tasks_of(setting: Setting, batch_size: Callable[[int], int]) -> list[Task]:
-    """One task for each data set of the recipe; ``batch_size`` of a number of rows.
+    """One task for each data set of the recipe; ``batch_size`` is asked for the rows of the first.
 
     Raises InputError for a loss that does not suit its rows.
     """
@@ -84,7 +90,7 @@ def tasks_of(setting: Setting, batch_size: Callable[[int], int]) -> list[Task]:
     beside = [part for part in parts if part.dataset is not None]
     for number, rows in enumerate(data.others):
         own = [part for part, place in zip(beside, data.places, strict=True) if place == number]
-        tasks.append(_task(setting, rows, own, batch_size))
+        tasks.append(_task(setting, rows, own, (lambda _: tasks[0].batch_size) if tasks else batch_size))
     return tasks
 
 
@@ -92,13 +98,17 @@ def joined(tasks: Sequence[Task], seed: int) -> tuple[Loss, Batches, BatchMaker]
     """All tasks as one: the loss, the batches and the collator of the run."""
     if len(tasks) == 1:
         return tasks[0].loss, tasks[0].batches, tasks[0].collator
-    names = [task.name for task in tasks]
-    names = [f"{name}_{place + 1}" if names.count(name) > 1 else name for place, name in enumerate(names)]
+    names = _numbered([task.name for task in tasks])
     return (
         LossPerDataset([task.loss for task in tasks], names),
         JointBatches([task.batches for task in tasks], [len(task.rows) for task in tasks], seed=seed),
         JointCollator([task.collator for task in tasks]),
     )
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The names, with their place where they come several times."""
+    return [f"{name}_{place + 1}" if names.count(name) > 1 else name for place, name in enumerate(names)]
 
 
 def queue_size(tasks: Sequence[Task]) -> int | None:
@@ -125,14 +135,15 @@ def _task(setting: Setting, rows: Rows, parts: Sequence[LossPart], batch_size: C
         loss = _loss(setting, chosen, rows.examples).to(setting.encoder.model.device)
         refuse_scores(examples, loss)
         needs = loss.needs_for(kind.value)
-        batches = _batches(examples, needs.labels and needs.columns == 1, batch_size(len(examples)), seed)
+        size = batch_size(len(examples))
+        batches = _batches(examples, needs.labels and needs.columns == 1, size, seed)
         collator = _collator(setting, rows.examples, examples, loss)
         if not batches.epoch_batches(0):
             raise ValueError("the training rows make no batch, with too few texts of a class")
     except ValueError as error:
         raise InputError(f"loss {label}, on {kind.described}: {error}") from error
     _fit_covariance(setting, loss, collator)
-    return Task(rows.name, chosen, loss, examples, batches, collator)
+    return Task(rows.name, chosen, loss, examples, batches, size, collator)
 
 
 def _training_rows(rows: Rows, losses: Sequence[LossRecipe]) -> Examples:
@@ -178,7 +189,8 @@ def _loss(setting: Setting, parts: Sequence[LossPart], examples: Examples) -> Lo
     ]
     if len(parts) == 1 and parts[0].weight == 1.0:
         return losses[0]
-    return WeightedSum(losses, [part.weight for part in parts], [str(part.loss.name) for part in parts])
+    names = _numbered([str(part.loss.name) for part in parts])
+    return WeightedSum(losses, [part.weight for part in parts], names)
 
 
 def _batches(rows: Examples, by_class: bool, batch_size: int, seed: int) -> Batches:

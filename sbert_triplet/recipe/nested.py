@@ -91,6 +91,8 @@ def nested(
     if 0 < dimensions < max(sizes):
         raise ValueError(f"loss.matryoshka: {max(sizes)} is more than the encoder's {dimensions} dimensions")
     try:
-        return MatryoshkaLoss(loss, dimensions=sizes, weights=weights)
+        # Its density is known on the unit sphere only, where cut embeddings do not lie.
+        normalize = getattr(getattr(loss, "miner", None), "name", None) == "distance_weighted"
+        return MatryoshkaLoss(loss, dimensions=sizes, weights=weights, normalize=normalize)
     except ValueError as error:
         raise ValueError(f"loss.matryoshka: {error}") from error

@@ -15,7 +15,6 @@ from sbert_triplet.distances import Cosine, Distance, Dot, Mahalanobis, Minkowsk
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.losses.learned import Bilinear, WeightedSquares
 from sbert_triplet.losses.matryoshka import MatryoshkaLoss
-from sbert_triplet.losses.several import SeveralLosses
 
 ALIKE_ON_THE_SPHERE = frozenset({"cosine", "dot", "euclidean"})
 """Similarities that put pairs of unit vectors in one and the same order."""
@@ -43,6 +42,11 @@ def served_model(model: SentenceTransformer, loss: Loss) -> SentenceTransformer:
             return _with(model, _dense(distance.factor()), "dot")
         return with_bilinear(model, distance.matrix())
     return _with(model, None, _similarity(model, loss))
+
+
+def learns_metric(loss: Loss) -> bool:
+    """Whether a metric of the loss is folded into the model that is served."""
+    return isinstance(loss.compares_by, Mahalanobis | WeightedSquares | Bilinear)
 
 
 def with_metric(model: SentenceTransformer, matrix: Tensor) -> SentenceTransformer:
@@ -110,8 +114,7 @@ def _similarity(model: SentenceTransformer, loss: Loss) -> str:
 
 
 def _nested(loss: Loss) -> list[MatryoshkaLoss]:
-    losses = loss.each() if isinstance(loss, SeveralLosses) else [loss]
-    return [each for each in losses if isinstance(each, MatryoshkaLoss)]
+    return [each for each in loss.modules() if isinstance(each, MatryoshkaLoss)]
 
 
 def _with(model: SentenceTransformer, module: nn.Module | None, similarity: str) -> SentenceTransformer:

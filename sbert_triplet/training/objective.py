@@ -35,6 +35,7 @@ class Objective(nn.Module):
 
     A loss over a momentum encoder gets one here, with its queue of ``queue_size`` keys (else as many
     as the loss says); ``after_step`` is to be called after each optimizer step (``callbacks.AfterStep``).
+    Where several batches make a step, the keys of the last one are queued.
 
     The attribute that holds the encoder is called ``model`` because that is the one which trainers
     replace by its wrapper for several devices; it is only ever entered as ``self.model(features)``.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
-from sbert_triplet.errors import DivergedError
+from sbert_triplet.errors import DivergedError, InputError
 from sbert_triplet.training.collate import BatchMaker, TokenBatch
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.samplers import Batches
@@ -59,6 +59,11 @@ class Trainer(SentenceTransformerTrainer):
         )
         self.remove_callback(PrinterCallback)
 
+    def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
+        """Those of the encoder: a temperature or a metric has no reason to shrink."""
+        names = super().get_decay_parameter_names(model)
+        return [name for name in names if not name.startswith("loss.")]
+
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """No callback: it would copy training texts into the model card, which this package writes itself."""
 
@@ -73,9 +78,13 @@ class Trainer(SentenceTransformerTrainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, and leave the encoder without wrapper, autocast and marks of the trainer.
 
-        Dropout is a function of the seed and not of what was drawn since the trainer was made.
+        Dropout is a function of the seed and not of what was drawn since the trainer was made; each
+        process has its own, or two views of a text that two processes encode would be the same.
         """
-        set_seed(self.args.seed)
+        set_seed(self.args.seed + self.args.process_index)
+        if not any(parameter.requires_grad for parameter in self.objective.model.parameters()):
+            # A wrapper for several processes refuses an encoder without anything to train.
+            self.accelerator.prepare_model = lambda model, *_, **__: model
         if self.args.world_size > 1:
             for tensor in self.objective.own_state().values():
                 torch.distributed.broadcast(tensor, src=0)
@@ -145,8 +154,12 @@ class Trainer(SentenceTransformerTrainer):
     ) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint)
         file = Path(resume_from_checkpoint) / OBJECTIVE_FILE
-        if file.is_file():
-            own = self.objective.own_state()
+        own = self.objective.own_state()
+        if own and not file.is_file():
+            raise InputError(
+                f"{resume_from_checkpoint}: {OBJECTIVE_FILE} is missing; choose another checkpoint"
+            )
+        if own:
             for name, value in load_file(file).items():
                 own[name].copy_(value)
 

@@ -148,10 +148,41 @@ def test_refusals() -> None:
     x = rows(2, 0)
     with pytest.raises(InputError, match="wants two columns"):
         LadderLoss()(Embedded((x,), labels=torch.zeros(2)))
-    with pytest.raises(InputError, match="negative_scores"):
-        LadderLoss()(Embedded((x, x), negatives=x, negative_rows=torch.tensor([0, 1, 2])))
     with pytest.raises(InputError, match="guide"):
         LadderLoss(relevance="teacher")(Embedded((x, x)))
     assert LadderLoss(relevance="teacher").needs == Needs(columns=2, guide="base")
     assert LadderLoss(relevance="labels").needs == Needs(columns=1, labels=True)
     assert LadderLoss().needs_for("retrieval") == Needs(columns=2, scores=True)
+
+
+def test_documents_of_one_query_stand_in_the_order_of_their_grades() -> None:
+    """Rows 0 and 1 are one query with documents of grades 2 and 1; row 2 is another query."""
+    x = torch.eye(3, 4, dtype=torch.float64)
+    query, other = x[0], x[2]
+    near, far = torch.tensor([0.6, 0.8, 0.0, 0.0]), torch.tensor([0.9, 0.0, 0.0, 0.19**0.5])
+    documents = torch.stack([near.double(), far.double(), other])
+    batch = Embedded(
+        (torch.stack([query, query, other]), documents),
+        ids=(torch.tensor([7, 7, 8]), torch.tensor([20, 21, 22])),
+        scores=torch.tensor([2.0, 1.0, 2.0]),
+    )
+    loss = LadderLoss(thresholds=[2, 1], margins=[0.2, 0.1], rung_weights=[1, 1], both_directions=False)
+    # Rung 2 wants .6 above .9 by .2, for both rows of the query; rung 1 wants .6 and .9 above 0 by .1.
+    assert loss(batch).value.item() == pytest.approx((0.5 + 0.5 + 0.0) / 3)
+
+
+def test_hard_negatives_without_a_score_are_below_all_rungs() -> None:
+    anchor, positive = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]])
+    batch = Embedded(
+        (anchor, positive),
+        negatives=torch.tensor([[0.8, 0.6]]),
+        negative_rows=torch.tensor([0, 1]),
+    )
+    loss = LadderLoss(thresholds=[1.0], margins=[0.2], rung_weights=[1.0], both_directions=False)
+    assert loss(batch).value.item() == pytest.approx(0.4)
+
+
+def test_texts_of_a_class_are_not_pushed_apart_without_ordinal_labels() -> None:
+    columns = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1))
+    batch = Embedded((columns[0], columns[1]), labels=torch.zeros(4, dtype=torch.long))
+    assert LadderLoss()(batch).stats["n_valid"] == 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_triplet.losses.batch import Embedded
+from sbert_triplet.losses.batch import Embedded, Loss
 from sbert_triplet.losses.candidates import candidates_of, forbidden_negatives
+from sbert_triplet.losses.learned import OasisLoss, RelativeComparisonsLoss
 from sbert_triplet.losses.masks import blocked_pairs, equal_texts
+from sbert_triplet.losses.pairs import ContrastiveLoss
+from sbert_triplet.losses.triplet import HofferAilonLoss, TripletLoss
 
 IDS = st.lists(st.integers(0, 6), min_size=0, max_size=8)
 PAIRS = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=10)
@@ -85,3 +89,32 @@ def test_equal_texts_with_different_labels_are_never_used() -> None:
     assert not found.negatives.any()
     assert found.positives.nonzero().tolist() == [[1, 2], [1, 3], [2, 1], [3, 1]]
     assert found.masked == 2 + 4
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        TripletLoss(distance="euclidean", margin=1.0),
+        HofferAilonLoss(),
+        RelativeComparisonsLoss(dimensions=4),
+        OasisLoss(dimensions=4, rank=2),
+        ContrastiveLoss(margin=2.0),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_a_given_negative_that_is_a_positive_of_its_row_gets_no_gradient(loss: Loss) -> None:
+    columns = 0.2 * torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(2))
+    negatives = (0.2 * torch.randn(3, 4, generator=torch.Generator().manual_seed(3))).requires_grad_()
+    batch = Embedded(
+        (columns[0], columns[1]),
+        ids=(torch.tensor([1, 2, 3]), torch.tensor([11, 12, 13])),
+        negatives=negatives,
+        # The first is its row's own positive, the second is blocked, the third is a negative.
+        negative_ids=torch.tensor([11, 22, 23]),
+        negative_rows=torch.tensor([0, 1, 2, 3]),
+        blocked=torch.tensor([[22, 2]]),
+    )
+    loss(batch).value.backward()
+    assert negatives.grad is not None
+    assert negatives.grad[:2].abs().max() == 0
+    assert negatives.grad[2].abs().max() > 0

@@ -29,13 +29,14 @@ from sbert_triplet.data.examples import Examples, Ragged
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.encoding.tiny import tiny_encoder
 from sbert_triplet.encoding.tokens import TokenTable
-from sbert_triplet.losses.batch import Loss
+from sbert_triplet.losses.batch import Embedded, Loss, LossOutput
 from sbert_triplet.losses.cosent import CoSENTLoss
 from sbert_triplet.losses.matryoshka import MatryoshkaLoss
 from sbert_triplet.losses.names import LOSSES, build_loss
 from sbert_triplet.losses.ranking import MultipleNegativesRankingLoss
 from sbert_triplet.losses.several import LossPerDataset, WeightedSum
 from sbert_triplet.losses.triplet import HofferAilonLoss, TripletLoss
+from sbert_triplet.losses.views import SimCSELoss
 from sbert_triplet.training.arguments import TrainSettings, training_arguments
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog
 from sbert_triplet.training.collate import Collator
@@ -175,7 +176,8 @@ LOSS_OPTIONS: dict[str, dict[str, Any]] = {
     "ladder": {"relevance": "teacher", "thresholds": (0.6, 0.0)},
 }
 WITH_CHANCE = frozenset({"simcse"})
-"""Losses of two dropout passes: without dropout, as here, there is nothing to learn."""
+"""Losses of two dropout passes, whose draws depend on who encodes what; ``views`` looks at these."""
+FROZEN = "frozen encoder"
 
 
 def every_loss() -> dict[str, Callable[[], tuple[Examples, Loss, Batches]]]:
@@ -187,7 +189,11 @@ def every_loss() -> dict[str, Callable[[], tuple[Examples, Loss, Batches]]]:
     def nested() -> tuple[Examples, Loss, Batches]:
         return by_name("nested", MatryoshkaLoss(MultipleNegativesRankingLoss(scale=10.0), dimensions=[16, 6]))
 
-    return {name: one(name) for name in LOSSES if name not in WITH_CHANCE} | {"nested": nested}
+    def frozen() -> tuple[Examples, Loss, Batches]:
+        return by_name("oasis", build_loss("oasis", dimensions=16, rank=4))
+
+    given = {name: one(name) for name in LOSSES if name not in WITH_CHANCE}
+    return given | {"nested": nested, FROZEN: frozen}
 
 
 def table_guide(side: str, ids: np.ndarray) -> np.ndarray:
@@ -263,6 +269,8 @@ def run(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
     else:
         examples, loss, batches = (RUNS | every_loss())[name]()
         collator = collator_of(examples, loss, model)
+    if name == FROZEN:
+        model.requires_grad_(False)
     # The learned metrics and classifiers are of the encoder's precision, so that fp64 is exact.
     objective = Objective(model, loss.to(model.dtype))
     settings = TrainSettings(steps=STEPS, learning_rate=1e-3, warmup=0.0, max_grad_norm=0.1, save_steps=STEPS)
@@ -292,6 +300,29 @@ def run(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
         "texts": [collator(batch.tolist()).texts.sizes for batch in batches.epoch_batches(0)],
         "stats": dict(objective.last.stats) if objective.last else {},
     }
+
+
+def views(model: SentenceTransformer, folder: Path) -> list[float]:
+    """The largest difference of the two views of each text, at the first step of a SimCSE run."""
+
+    class Seeing(SimCSELoss):
+        seen: list[Tensor]
+
+        def forward(self, batch: Embedded) -> LossOutput:
+            self.seen = [(batch.columns[0] - batch.columns[1]).abs().amax(1).detach()]
+            return super().forward(batch)
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.3
+    examples = Examples(Kind.TEXTS, np.arange(48), np.arange(48))
+    loss = Seeing()
+    objective = Objective(model, loss)
+    arguments = training_arguments(TrainSettings(steps=1), folder / "views", device="cpu")
+    batches = RowBatches(48, 48, seed=3)
+    collator = collator_of(examples, loss, model)
+    Trainer(objective, arguments, collator=collator, batches=batches).train()
+    return [float(number) for number in loss.seen[0]]
 
 
 def run_in_library(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
@@ -334,8 +365,9 @@ def everything(folder: Path) -> dict[str, dict[str, Any]]:
         f"{name} {dtype}": encoder(dtype) for name in RUNS for dtype in (torch.float32, torch.float64)
     }
     encoders |= {f"{name} {torch.float64}": encoder(torch.float64) for name in (*every_loss(), JOINT)}
-    others = {name: encoder(torch.float32) for name in TABLES}
+    others = {name: encoder(torch.float32) for name in (*TABLES, "views")}
     found = {name: run(name.rpartition(" ")[0], model, folder) for name, model in encoders.items()}
+    found["views"] = {"differences": views(others.pop("views"), folder)}
     return found | {name: run_in_library(name, model, folder) for name, model in others.items()}
 
 

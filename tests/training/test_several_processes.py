@@ -24,7 +24,10 @@ RUNS = [
     for name in ("ranking", "mined", "scored", "few")
     for dtype in (torch.float32, torch.float64)
 ]
-EVERY = [f"{name} {torch.float64}" for name in (*(set(LOSSES) - {"simcse"}), "nested", "several data sets")]
+EVERY = [
+    f"{name} {torch.float64}"
+    for name in (*(set(LOSSES) - {"simcse"}), "nested", "frozen encoder", "several data sets")
+]
 EVERY.sort()
 TABLES = ["columns of pairs", "a column with labels"]
 Found = dict[str, dict[str, Any]]
@@ -133,6 +136,12 @@ def test_the_work_is_shared(run: str, ranks: list[Found], alone: Found) -> None:
         assert sum(one) == sum(whole)
         if not run.startswith("few"):
             assert min(one) >= sum(one) // 4
+
+
+def test_two_views_of_a_text_differ_wherever_they_are_encoded(ranks: list[Found], alone: Found) -> None:
+    for found in (*ranks, alone):
+        assert min(found["views"]["differences"]) > 1e-4
+    assert ranks[0]["views"] == ranks[1]["views"]
 
 
 def test_parameters_of_the_loss_are_among_what_is_compared(alone: Found) -> None:
