@@ -130,7 +130,8 @@ def parse_metric(text: str) -> Metric:
 def default_metrics(kind: Kind, *, binary_scores: bool = False) -> tuple[Metric, ...]:
     """What is measured when nothing is asked for; the first is the main metric.
 
-    ``binary_scores``: the scores of scored pairs are yes or no.
+    ``binary_scores``: the scores of scored pairs are yes or no. None for texts alone, which cannot be
+    measured.
     """
     if kind is Kind.SCORED and binary_scores:
         return (parse_metric("pair AP"),)
@@ -145,6 +146,7 @@ _DEFAULTS = {
     Kind.NLI: ("triplet accuracy", "pair AP"),
     Kind.LABELLED: ("1-NN accuracy", "centroid accuracy"),
     Kind.SCORED: ("Spearman", "Pearson"),
+    Kind.TEXTS: (),
 }
 
 

@@ -46,8 +46,6 @@ def choose_metrics(recipe: Recipe, data: Gathered) -> tuple[Metric, ...]:
     if recipe.evaluate.metrics:
         return tuple(parse_metric(name) for name in recipe.evaluate.metrics)
     rows = data.test if len(data.test) else data.train
-    if rows.kind is Kind.TEXTS:
-        return ()
     whole = data.train if data.train.kind is rows.kind else rows
     return default_metrics(rows.kind, binary_scores=_is_binary(whole))
 

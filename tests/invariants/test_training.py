@@ -159,11 +159,11 @@ def embedded(model: SentenceTransformer, examples: Examples, rows: Any) -> Embed
 
 
 def in_a_plain_loop(model: SentenceTransformer, loss: Loss, examples: Examples, batches: Batches) -> None:
-    """AdamW with weight decay, a linear schedule after one step of warm-up, and clipping, by hand."""
+    """AdamW with weight decay of the encoder, a linear schedule after one step of warm-up, and clipping."""
     parameters = [*model.parameters(), *loss.parameters()]
     decayed = {
         id(parameter)
-        for name, parameter in [*model.named_parameters(), *loss.named_parameters()]
+        for name, parameter in model.named_parameters()
         if "bias" not in name and "LayerNorm" not in name
     }
     groups = [

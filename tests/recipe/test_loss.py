@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 import torch
 
-from sbert_triplet.distances.options import SHARE, Range
+from sbert_triplet.distances.options import Range
 from sbert_triplet.errors import RecipeError
 from sbert_triplet.losses import names
 from sbert_triplet.losses.batch import Loss
@@ -21,7 +21,7 @@ class Sample(Loss):
         self,
         *,
         needed: int,
-        share: Annotated[float, SHARE] = 0.5,
+        share: Annotated[float, Range(low=0.0, high=1.0)] = 0.5,
         count: Annotated[int, Range(low=1, high=8)] | None = None,
         mode: Literal["soft", "hard"] = "soft",
         strength: Annotated[float, Range(low=0, low_open=True)] | Literal["learned"] = 1.0,

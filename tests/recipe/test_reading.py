@@ -228,8 +228,8 @@ def test_what_is_wrong_where(tmp_path: Path, lines: str, message: str) -> None:
         ("  train: a.csv\n  columns: {kind: pairs}",
          "line 3: data.columns.kind: unknown key; did you mean data.kind?"),
         ("  train: a.csv\n  kind: pair",
-         "line 3: data.kind: expected one of pairs, triplets, labelled, scored, nli, retrieval, or auto, "
-         "found 'pair'; did you mean pairs?"),
+         "line 3: data.kind: expected one of pairs, triplets, labelled, scored, nli, texts, retrieval, "
+         "or auto, found 'pair'; did you mean pairs?"),
         ("  train: a.csv\n  split: {how: time}",
          "line 3: data.split: how needs a column to split by: give `by` as well"),
         ("  train: a.csv\n  limit: 0", "line 3: data.limit: expected a whole number of at least 1, found 0"),
