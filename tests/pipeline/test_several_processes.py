@@ -1,4 +1,4 @@
-"""The main job as two processes: one speaks and writes, and both train the same model."""
+"""The main job as two processes: one speaks and writes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def launched(processes: int, folder: Path, *words: str) -> subprocess.CompletedP
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     rows = [f"how do I reset item {n} of {n % 7}?,press button {n} for {n % 5} seconds" for n in range(80)]
-    (tmp_path / "faq.csv").write_text("\n".join(["question,answer", *rows]), encoding="utf-8")
-    return tmp_path
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "faq.csv").write_text("\n".join(["question,answer", *rows]), encoding="utf-8")
+    return home
 
 
 @pytest.mark.long
