@@ -38,11 +38,8 @@ class Embedder:
 
     def prepare(self, wanted: Iterable[tuple[Side, IntArray]]) -> None:
         """Encode all of these in as few passes as there are forms."""
-        by_form: dict[int, tuple[Side, list[IntArray]]] = {}
-        for side, ids in wanted:
-            by_form.setdefault(self.tokens.form(side), (side, []))[1].append(ids)
-        for side, parts in by_form.values():
-            self._add(side, np.unique(np.concatenate(parts)))
+        for side, ids in self.tokens.by_form(wanted).values():
+            self._add(side, ids)
 
     def __call__(self, side: Side, ids: IntArray) -> FloatMatrix:
         """(n, D) float32 embeddings in the order of ``ids``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -112,6 +112,16 @@ class TokenTable:
     def form(self, side: Side) -> int:
         """The number of the form that the side is encoded in."""
         return self._form_index[side]
+
+    def by_form(self, wanted: Iterable[tuple[Side, IntArray]]) -> dict[int, tuple[Side, IntArray]]:
+        """The distinct text ids of each form that is wanted, ascending, and a side that it is the form of."""
+        sides: dict[int, Side] = {}
+        parts: dict[int, list[IntArray]] = {}
+        for side, ids in wanted:
+            form = self.form(side)
+            sides.setdefault(form, side)
+            parts.setdefault(form, []).append(ids)
+        return {form: (side, np.unique(np.concatenate(parts[form]))) for form, side in sides.items()}
 
     @property
     def forms(self) -> int:

@@ -21,6 +21,7 @@ class SeveralLosses(Loss):
             raise ValueError("several losses want a name of its own for each")
         self.losses = nn.ModuleList(losses)
         self.names = tuple(names)
+        self.needs = replace(losses[0].needs, momentum=self._momentum())
 
     def each(self) -> list[Loss]:
         """The losses, in their order."""
@@ -60,7 +61,6 @@ class WeightedSum(SeveralLosses):
         if len(weights) != len(losses):
             raise ValueError(f"{len(weights)} weights for {len(losses)} losses")
         self.weights = tuple(weights)
-        self.needs = replace(losses[0].needs, momentum=self._momentum())
 
     def needs_for(self, kind: str) -> Needs:
         return _joined([loss.needs_for(kind) for loss in self.each()], self.names)
@@ -79,10 +79,6 @@ class WeightedSum(SeveralLosses):
 
 class LossPerDataset(SeveralLosses):
     """The loss of the data set that a batch is of: ``losses[batch.dataset]``."""
-
-    def __init__(self, losses: Sequence[Loss], names: Sequence[str]) -> None:
-        super().__init__(losses, names)
-        self.needs = replace(losses[0].needs, momentum=self._momentum())
 
     def needs_for(self, kind: str) -> Needs:
         raise TypeError("what is needed depends on the data set: ask its own loss")

@@ -130,9 +130,7 @@ class Gatherer:
     def _other(
         self, source: Source, columns: Columns, kind: Kind | None, held_out: Sequence[Examples]
     ) -> Rows:
-        own = self.recipe.data.model_copy(
-            update={"train": (source,), "columns": columns, "kind": kind, "limit": self.recipe.data.limit}
-        )
+        own = self.recipe.data.model_copy(update={"train": (source,), "columns": columns, "kind": kind})
         evaluate = self.recipe.evaluate.model_copy(update=dict.fromkeys(HELD_OUT, 0))
         recipe = self.recipe.model_copy(update={"data": own, "evaluate": evaluate})
         gatherer = Gatherer(

@@ -30,17 +30,14 @@ class GuideTable:
         wanted: Iterable[tuple[Side, IntArray]],
         folder: Path,
         *,
-        precision: str = "fp32",
         progress: Progress | None = None,
     ) -> None:
         tokens = TokenTable(model, texts)
-        by_form: dict[int, tuple[Side, list[IntArray]]] = {}
-        for side, ids in wanted:
-            by_form.setdefault(tokens.form(side), (side, []))[1].append(ids)
+        by_form = tokens.by_form(wanted)
         self._form: dict[Side, int] = {
             side: tokens.form(side) for side in ("query", "document", "text") if tokens.form(side) in by_form
         }
-        self._ids = {form: np.unique(np.concatenate(parts)) for form, (_, parts) in by_form.items()}
+        self._ids = {form: ids for form, (_, ids) in by_form.items()}
         self._rows: dict[int, NDArray[np.float32]] = {}
         total, done = sum(map(len, self._ids.values())), 0
         width = model.truncate_dim or model.get_embedding_dimension() or 0
@@ -49,15 +46,12 @@ class GuideTable:
             if progress is not None:
                 progress(done + within, total)
 
-        for form, (side, _) in by_form.items():
-            ids = self._ids[form]
+        for form, (side, ids) in by_form.items():
             file, shape = folder / f"guide-{form}.npy", (len(ids), width)
             rows = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
             for start in range(0, len(ids), TEXTS_AT_ONCE):
                 some = ids[start : start + TEXTS_AT_ONCE]
-                rows[start : start + len(some)] = encode(
-                    model, tokens, side, some, precision=precision, progress=tell
-                )
+                rows[start : start + len(some)] = encode(model, tokens, side, some, progress=tell)
                 done += len(some)
             self._rows[form] = rows
 

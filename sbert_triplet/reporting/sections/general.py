@@ -14,7 +14,7 @@ from sbert_triplet.reporting.text import markdown_escape
 _READINGS = {
     "better": "Tuning helped here as well.",
     "worse": "Tuning cost something here: part of what the model knew about other text is lost.",
-    "open": "No loss is shown: the interval holds zero.",
+    "open": "No loss is shown: chance is not ruled out.",
 }
 
 

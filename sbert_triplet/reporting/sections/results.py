@@ -22,7 +22,7 @@ def draw(run: RunRecord) -> Section | None:
     notes = [note for note in (pool_sentence(run.report), _groups_note(run)) if note]
     legend = (
         "Point and line: the difference and its 95 % interval; dashed: no difference. Full circle: better; "
-        "diamond: worse; ring: the interval holds zero, so it could be chance. "
+        "diamond: worse; ring: chance is not ruled out (the interval holds zero, or p is above .05). "
     )
     tests = (
         "Both models rank or score the same held-out rows. Intervals: paired bootstrap; "
