@@ -26,12 +26,20 @@ class Chosen:
     valid: Tensor
 
 
+def true_in_rows(mask: Tensor) -> Tensor:
+    """(B, C) bool -> (B,) how many entries of each row are True.
+
+    Summed in 32 bits: a sum of booleans makes a copy of the mask in 64 bits first.
+    """
+    return mask.view(torch.uint8).sum(1, dtype=torch.int32).long()
+
+
 def padded_columns(mask: Tensor) -> tuple[Tensor, Tensor]:
     """(B, C) bool -> (B, P) column indices of each row's True entries, and (B, P) bool that marks real ones.
 
     P is the largest number of True entries in a row; padding points at column 0.
     """
-    counts = mask.sum(1)
+    counts = true_in_rows(mask)
     width = int(counts.max()) if mask.shape[0] else 0
     rows, columns = mask.nonzero(as_tuple=True)
     starts = counts.cumsum(0) - counts

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sbert_triplet.distances.base import Distance, safe_sqrt
 from sbert_triplet.distances.options import EXPONENT
-from sbert_triplet.distances.pairs import NEAR, minkowski_pairs, recompute_near
+from sbert_triplet.distances.pairs import NEAR, minkowski_pairs, recompute_near, squared_gaps_within
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,8 @@ def squared_euclidean_pairs(x: Tensor, y: Tensor) -> Tensor:
     left = x - centre
     right = left if same else y - centre
     lengths = left.square().sum(1)[:, None] + right.square().sum(1)[None]
-    values = torch.addmm(lengths, left, right.T, alpha=-2)
+    values = squared_gaps_within(left) if same else torch.addmm(lengths, left, right.T, alpha=-2)
     near = values.detach() <= lengths.detach().mul_(NEAR)
     if same:
         near.fill_diagonal_(False)
-        values = values.fill_diagonal_(0.0)
     return recompute_near(values, near, x, y)

@@ -29,6 +29,12 @@ def recompute_near(values: Tensor, near: Tensor, x: Tensor, y: Tensor) -> Tensor
     return values.index_put_((rows, candidates), apply(x, y, rows, candidates))
 
 
+def squared_gaps_within(x: Tensor) -> Tensor:
+    """(B, D) -> (B, B): ``|x_i - x_j|^2`` by a matrix product, 0 on the diagonal."""
+    apply: Callable[..., Tensor] = _SquaredGapsWithin.apply
+    return apply(x)
+
+
 def minkowski_pairs(x: Tensor, y: Tensor, p: float) -> Tensor:
     """(B, D), (C, D) -> (B, C): Minkowski distance of any real p > 1 or infinity."""
     apply: Callable[..., Tensor] = _MinkowskiPairs.apply
@@ -56,6 +62,23 @@ class _SquaredGaps(torch.autograd.Function):
             grad_x.index_add_(0, rows[part], pull)
             grad_y.index_add_(0, candidates[part], pull, alpha=-1)
         return grad_x, grad_y, None, None
+
+
+class _SquaredGapsWithin(torch.autograd.Function):
+    """One matrix product backward instead of two: both sides are the same tensor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        lengths = x.square().sum(1)
+        return torch.addmm(lengths[:, None] + lengths[None], x, x.T, alpha=-2).fill_diagonal_(0.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        both = (grads[0] + grads[0].T).fill_diagonal_(0.0)
+        return torch.addmm(both.sum(1)[:, None] * x, both, x, alpha=-1).mul_(2)
 
 
 class _MinkowskiPairs(torch.autograd.Function):

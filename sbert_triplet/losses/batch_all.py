@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sbert_triplet.losses.links import Hinge, Link
-from sbert_triplet.selection import padded_columns
+from sbert_triplet.selection import padded_columns, true_in_rows
 
 BLOCK = 1 << 18
 """Elements of the largest temporary tensor: small enough to stay in the processor's cache."""
@@ -34,7 +34,7 @@ def all_triplets(
 
     The hinge takes O(B C log P) time, other links O(B P C); memory is O(B C) for both.
     """
-    valid = positives.sum(1) * negatives.sum(1)
+    valid = true_in_rows(positives) * true_in_rows(negatives)
     if isinstance(link, Hinge):
         hinge_rows: Callable[..., tuple[Tensor, Tensor]] = _HingeRows.apply
         total, active = hinge_rows(distances, positives, negatives, link.margin, link.squared)
@@ -80,29 +80,31 @@ def _hinge_block(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Row sums (b,), active counts (b,), and the derivative of each row's sum (b, C)."""
     index, real = padded_columns(positives)
-    slopes = torch.zeros_like(distances, dtype=_wide(distances))
-    if index.shape[1] == 0:
-        return slopes.sum(1), slopes.sum(1).long(), slopes
+    width = index.shape[1]
+    if width == 0:
+        none = distances.new_zeros(distances.shape[0])
+        return none, none.long(), torch.zeros_like(distances)
     # The threshold is rounded as a loop over triplets would round it, before widening.
     reach = torch.where(real, distances.gather(1, index) + margin, -torch.inf)
     reach, order = reach.sort(dim=1)
     below = torch.searchsorted(reach, distances.contiguous(), right=True)
-    below = torch.where(negatives, below, reach.shape[1])
-    count = reach.shape[1] - below
-    wide = torch.where(torch.isfinite(reach), reach, 0.0).to(slopes.dtype)
-    far = torch.where(negatives, distances, 0.0).to(slopes.dtype)
-    over = _suffix_sums(wide).gather(1, below) - count * far
-    hits = _histogram(below, torch.ones_like(far), reach.shape[1])
+    below.masked_fill_(~negatives, width)
+    count = width - below
+    wide = torch.where(torch.isfinite(reach), reach, 0.0).to(_wide(distances))
+    far = distances.to(wide.dtype)
+    hits = _histogram(below, torch.ones_like(distances), width)
     if squared:
+        over = _suffix_sums(wide).gather(1, below) - count * far
         terms = _suffix_sums(wide.square()).gather(1, below) - far * (2 * over + count * far)
-        positive_slope = 2 * (hits * wide - _histogram(below, far, reach.shape[1]))
-        negative_slope = -2 * over
+        total, negative_slope = terms.sum(1), -2 * over
+        positive_slope = 2 * (hits * wide - _histogram(below, torch.where(count > 0, far, 0.0), width))
     else:
-        terms, positive_slope, negative_slope = over, hits, -count.to(slopes.dtype)
-    place = index.gather(1, order)
-    slopes.scatter_add_(1, place, torch.where(torch.isfinite(reach), positive_slope, 0.0))
-    slopes += negative_slope
-    return terms.sum(1), count.sum(1), slopes
+        total = (hits * wide).sum(1) - torch.linalg.vecdot(count.to(far.dtype), far)
+        positive_slope, negative_slope = hits, -count
+    slopes = negative_slope.to(positive_slope.dtype)
+    positive_slope = torch.where(torch.isfinite(reach), positive_slope, 0.0)
+    slopes.scatter_add_(1, index.gather(1, order), positive_slope)
+    return total, count.sum(1), slopes
 
 
 def _suffix_sums(values: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ class _LinkRows(_RowSums):
                 _add_link_block(
                     distances[rows], negatives[rows], columns, some, link, total[rows], slopes[rows]
                 )
-        counts = positives.sum(1)
+        counts = true_in_rows(positives)
         _RowSums.keep(ctx, slopes, counts)
         return total, counts
 

@@ -46,7 +46,7 @@ def candidates_of(batch: Embedded) -> Candidates:
         torch.cat([positive, extra[0]]) if extra is not None else positive,
         own,
         ~(forbidden | own),
-        int((forbidden & ~own).sum()),
+        int((forbidden & ~own).count_nonzero()),
     )
 
 
@@ -152,4 +152,4 @@ def _by_label(batch: Embedded) -> Candidates:
     same = labels[:, None] == labels[None]
     itself = torch.eye(len(labels), dtype=torch.bool, device=column.device) | equal_texts(ids, ids)
     forbidden = itself | blocked_pairs(ids, ids, batch.blocked)
-    return Candidates(column, column, same & ~itself, ~same & ~forbidden, int((forbidden & ~same).sum()))
+    return Candidates(column, column, same & ~itself, ~same & ~forbidden, int((forbidden & ~same).count_nonzero()))
