@@ -152,4 +152,6 @@ def _by_label(batch: Embedded) -> Candidates:
     same = labels[:, None] == labels[None]
     itself = torch.eye(len(labels), dtype=torch.bool, device=column.device) | equal_texts(ids, ids)
     forbidden = itself | blocked_pairs(ids, ids, batch.blocked)
-    return Candidates(column, column, same & ~itself, ~same & ~forbidden, int((forbidden & ~same).count_nonzero()))
+    return Candidates(
+        column, column, same & ~itself, ~same & ~forbidden, int((forbidden & ~same).count_nonzero())
+    )
