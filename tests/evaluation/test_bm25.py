@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from sbert_triplet.evaluation.bm25 import bm25_rank, evaluate_bm25
+from sbert_triplet.data.bm25 import bm25_rank
+from sbert_triplet.evaluation.bm25 import evaluate_bm25
 from sbert_triplet.evaluation.metrics import parse_metric
 from sbert_triplet.evaluation.retrieval import RetrievalTask
 

@@ -1,0 +1,1 @@
+"""Hard negatives: found, filtered, audited. ``hard_negatives.mine`` runs it all."""
