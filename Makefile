@@ -61,6 +61,7 @@ bench: $(VENV)/.test
 	$(BIN)/python eval/kinds.py $(DATA)
 	$(BIN)/python eval/recipes.py $(DATA)
 	$(BIN)/python eval/batch_all.py
+	$(BIN)/python eval/throughput.py $(DATA)
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info
