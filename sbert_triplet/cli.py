@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sbert_triplet.terminal import Terminal, guarded
+from sbert_triplet.training.machine import keep_freed_memory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -279,4 +280,5 @@ def main() -> None:
     """The entry point: ``sbert-triplet`` and ``python -m sbert_triplet``."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    keep_freed_memory()
     app(prog_name="sbert-triplet", args=sys.argv[1:])

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _token_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Rows of tokens are kept in a folder of this session, not in the person's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SBERT_TRIPLET_TOKEN_CACHE", str(tmp_path_factory.mktemp("tokens")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +27,18 @@ def shared_data() -> Path:
             f"real data sets are not on this machine ({SHARED_DATA.name}/ beside the checkout's folder)"
         )
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def token_rows() -> Callable[[Mapping[str, Any]], list[list[int]]]:
+    """Reads the token ids of each text out of an encoder's input, be it a pack or a padded group."""
+
+    def read(features: Mapping[str, Any]) -> list[list[int]]:
+        tokens = features["input_ids"]
+        if "cu_seq_lens_q" not in features:
+            masks = features["attention_mask"].bool()
+            return [row[mask].tolist() for row, mask in zip(tokens, masks, strict=True)]
+        assert tokens.shape == (1, int(features["cu_seq_lens_q"][-1]))
+        return [row.tolist() for row in tokens[0].tensor_split(features["cu_seq_lens_q"][1:-1])]
+
+    return read

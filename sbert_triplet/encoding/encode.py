@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import truncate_embeddings
 
-from sbert_triplet.encoding.groups import plan_groups
+from sbert_triplet.encoding.forward import evaluating, moved, sentence_embeddings
 from sbert_triplet.encoding.tokens import Side, TokenTable
 
 FloatMatrix = NDArray[np.float32]
@@ -21,6 +23,7 @@ Progress = Callable[[int, int], None]
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 GROUP_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 8192}
+_COPIED_AT_ONCE = 65536
 
 
 def group_tokens(device: torch.device) -> int:
@@ -44,51 +47,66 @@ def encode(
     precision: str = "fp32",
     budget: int | None = None,
     progress: Progress | None = None,
+    out: FloatMatrix | None = None,
 ) -> FloatMatrix:
     """Embed the texts of ``ids`` as ``encode_query``, ``encode_document`` or ``encode`` would.
 
-    Returns (n, D) float32 in the order of ``ids``. A text that appears several times is encoded
-    once; long texts come first, so that too little memory shows at once.
+    Returns (n, D) float32 in the order of ``ids``: ``out`` where it is given, a memory map for one, written
+    to as the embeddings are made. A text that appears several times is encoded once; long texts come
+    first, so that too little memory shows at once. Raises ValueError for an ``out`` of another shape.
     """
-    unique, back = np.unique(ids, return_inverse=True)
+    unique, first, back = np.unique(ids, return_index=True, return_inverse=True)
     tokens.add(side, unique)
-    form = tokens.form(side)
-    device = model.device
+    form, device = tokens.form(side), model.device
+    rows = _Rows(len(ids), out)
     done = 0
-    out: FloatMatrix | None = None
     with evaluating(model), torch.inference_mode(), autocast(device, precision):
-        for group in plan_groups(tokens.lengths(form, unique), budget or group_tokens(device)):
-            embeddings = forward(model, tokens.features(form, unique[group]), device)
+        for group, features in tokens.inputs_in_turn(form, unique, budget or group_tokens(device)):
+            embeddings = sentence_embeddings(model, moved(features, device))
             embeddings = truncate_embeddings(embeddings, model.truncate_dim)
-            if out is None:
-                out = np.empty((len(unique), embeddings.shape[1]), dtype=np.float32)
-            out[group] = embeddings.float().cpu().numpy()
+            rows.write(first[group], embeddings.float().cpu().numpy())
             done += len(group)
             if progress is not None:
                 progress(done, len(unique))
-    if out is None:
+    if rows.matrix is None:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
-    return out[back]
+    again = np.setdiff1d(np.arange(len(ids)), first, assume_unique=True)
+    for start in range(0, len(again), _COPIED_AT_ONCE):
+        some = again[start : start + _COPIED_AT_ONCE]
+        rows.matrix[some] = rows.matrix[first[back[some]]]
+    return rows.matrix
 
 
-def forward(model: torch.nn.Module, features: dict[str, object], device: torch.device) -> torch.Tensor:
-    """One call of ``model(features)``: (n, D) sentence embeddings."""
-    moved = {
-        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-        for name, value in features.items()
-    }
-    task = moved.pop("task", None)
-    result = model(moved, task=task) if task is not None else model(moved)
-    embeddings: torch.Tensor = result["sentence_embedding"]
-    return embeddings
+def memory_mapped(file: Path, rows: int, dimensions: int) -> FloatMatrix:
+    """(rows, dimensions) float32 in a new ``.npy`` file whose room on the disk is taken at once.
+
+    Raises OSError where there is too little: a write to a map could not be refused, it would end the process.
+    """
+    matrix: FloatMatrix = np.lib.format.open_memmap(
+        file, mode="w+", dtype=np.float32, shape=(rows, dimensions)
+    )
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with file.open("r+b") as opened:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError:
+            file.unlink()
+            raise
+    return matrix
 
 
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """The model without dropout, put back as it was afterwards."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
+class _Rows:
+    """Where embeddings go: ``matrix``, or one that is made when their width is known."""
+
+    def __init__(self, count: int, matrix: FloatMatrix | None) -> None:
+        if matrix is not None and (matrix.ndim != 2 or len(matrix) != count):
+            raise ValueError(f"out has the shape {matrix.shape}, and {count} rows are to be written")
+        self.count, self.matrix = count, matrix
+
+    def write(self, places: IntArray, embeddings: FloatMatrix) -> None:
+        width = embeddings.shape[1]
+        if self.matrix is None:
+            self.matrix = np.empty((self.count, width), dtype=np.float32)
+        if self.matrix.shape[1] != width:
+            raise ValueError(f"out has rows of {self.matrix.shape[1]} numbers, and embeddings have {width}")
+        self.matrix[places] = embeddings

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 
+from sbert_triplet.encoding.groups import plan_groups, plan_packs
+from sbert_triplet.encoding.packing import Rows, first_position, packed, padded
+from sbert_triplet.encoding.probe import why_not_packed
+from sbert_triplet.encoding.token_cache import token_rows
+from sbert_triplet.encoding.tokenise import Tokenised, Tokeniser
 from sbert_triplet.errors import ModelError
 
 Side = Literal["query", "document", "text", "left", "right"]
@@ -23,7 +28,6 @@ similarity is not symmetric: the left text takes the query's route there, the ri
 """
 
 IntArray = NDArray[np.int64]
-_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,46 @@ def _default_prompt(model: SentenceTransformer) -> str | None:
     return model.prompts.get(name) if name else None
 
 
+class Truncation(NamedTuple):
+    """What a limit of length cuts off: ``cut`` of so many ``texts``, ``lost`` of so many ``tokens``."""
+
+    texts: int
+    cut: int
+    tokens: int
+    lost: int
+
+    @classmethod
+    def of(cls, full_lengths: NDArray[np.integer[Any]], lengths: NDArray[np.integer[Any]]) -> Truncation:
+        """From (n,) token counts without and with the limit."""
+        lost = full_lengths.astype(np.int64) - lengths
+        return cls(len(lost), int((lost > 0).sum()), int(full_lengths.sum()), int(lost.sum()))
+
+    @property
+    def texts_share(self) -> float:
+        """The share of texts that are cut."""
+        return self.cut / max(self.texts, 1)
+
+    @property
+    def tokens_share(self) -> float:
+        """The share of tokens that are never read."""
+        return self.lost / max(self.tokens, 1)
+
+
 class _Store:
-    """Token rows of one form, growing; row of a text id through ``position``."""
+    """Token rows of one form, growing by parts; the row of a text id through ``position``.
+
+    The parts may be memory-mapped; what stays in memory is where each row lies and how long it is.
+    """
 
     def __init__(self) -> None:
-        self.tokens = np.zeros(0, dtype=np.int32)
-        self.types: NDArray[np.int8] | None = None
-        self.offsets = np.zeros(1, dtype=np.int64)
+        self.parts: list[Tokenised] = []
         self.position = np.full(0, -1, dtype=np.int64)
-        self.prompt_length: int | None = None
+        self.lengths = np.zeros(0, dtype=np.int32)
+        self.full_lengths = np.zeros(0, dtype=np.int32)
+        self._first = np.zeros(0, dtype=np.int64)
+        """The first row of each part."""
+        self._starts = np.zeros(0, dtype=np.int64)
+        """Where in its part each row begins."""
 
     def missing(self, ids: IntArray) -> IntArray:
         ids = np.unique(ids)
@@ -79,10 +114,35 @@ class _Store:
             self.position = grown
         return ids[self.position[ids] < 0]
 
+    def append(self, ids: IntArray, parts: list[Tokenised]) -> None:
+        """The rows of ``ids``, in their order."""
+        sizes = [len(part.lengths) for part in parts]
+        rows = len(self.lengths)
+        self.position[ids] = np.arange(rows, rows + len(ids))
+        self._first = np.concatenate([self._first, rows + np.cumsum([0, *sizes[:-1]])])
+        starts = [np.cumsum(part.lengths, dtype=np.int64) - part.lengths for part in parts]
+        self._starts = np.concatenate([self._starts, *starts])
+        self.lengths = np.concatenate([self.lengths, *(part.lengths for part in parts)])
+        self.full_lengths = np.concatenate([self.full_lengths, *(part.full_lengths for part in parts)])
+        self.parts.extend(parts)
+
+    def rows(self, ids: IntArray) -> Rows:
+        rows = self.position[ids]
+        lengths = self.lengths[rows].astype(np.int64)
+        owners = np.searchsorted(self._first, rows, side="right") - 1
+        starts = self._starts[rows]
+        places = list(zip(owners.tolist(), starts.tolist(), (starts + lengths).tolist(), strict=True))
+        types = [
+            kinds[start:end] for owner, start, end in places if (kinds := self.parts[owner].types) is not None
+        ]
+        tokens = np.concatenate([self.parts[owner].tokens[start:end] for owner, start, end in places])
+        return Rows(tokens, lengths, np.concatenate(types) if types else None)
+
 
 class TokenTable:
     """Token ids of texts, each text tokenised once for each form in which it is encoded.
 
+    Many texts at once are kept in a file that later runs read (``encoding.token_cache``).
     ``texts`` gives the texts of text ids. Sides that the model encodes alike (no prompts, no
     routes) share one form, so a text that is an anchor here and a positive there is one row. The
     forms are those that ``model`` has now: prompts set or routes added later want a new table.
@@ -92,15 +152,19 @@ class TokenTable:
         if getattr(model, "tokenizer", None) is None or not callable(getattr(model.tokenizer, "pad", None)):
             raise ModelError("the model has no text tokenizer; a transformer encoder is needed")
         self._texts = texts
-        self._preprocess = model.preprocess
+        self._model = model
+        self._first_position = first_position(model)
         self._forms: list[Form] = []
         self._stores: list[_Store] = []
+        self._tokenisers: list[Tokeniser] = []
+        self._prompt_lengths: dict[int, int | None] = {}
         self._form_index: dict[Side, int] = {}
         for side in get_args(Side):
             form = form_of(model, side)
             if form not in self._forms:
                 self._forms.append(form)
                 self._stores.append(_Store())
+                self._tokenisers.append(Tokeniser(model, form.prompt, form.task))
             self._form_index[side] = self._forms.index(form)
         self.pad_id = int(getattr(model.tokenizer, "pad_token_id", 0) or 0)
         self.max_length = model.max_seq_length
@@ -131,64 +195,59 @@ class TokenTable:
     def add(self, side: Side, ids: IntArray) -> None:
         """Tokenise the texts of these ids, unless that was done."""
         index = self._form_index[side]
-        store, form = self._stores[index], self._forms[index]
+        store = self._stores[index]
         wanted = store.missing(np.asarray(ids, dtype=np.int64))
         if not len(wanted):
             return
-        rows: list[NDArray[np.int32]] = []
-        types: list[NDArray[np.int8]] = []
-        for start in range(0, len(wanted), _CHUNK):
-            chunk = wanted[start : start + _CHUNK]
-            features = self._preprocess(self._texts(chunk.tolist()), prompt=form.prompt, task=form.task)
-            mask = features["attention_mask"].numpy().astype(bool)
-            tokens = features["input_ids"].numpy()
-            rows.extend(row[keep].astype(np.int32) for row, keep in zip(tokens, mask, strict=True))
-            if "token_type_ids" in features:
-                kinds = features["token_type_ids"].numpy()
-                types.extend(row[keep].astype(np.int8) for row, keep in zip(kinds, mask, strict=True))
-            if "prompt_length" in features:
-                store.prompt_length = int(features["prompt_length"])
-        self._append(store, wanted, rows, types)
-
-    @staticmethod
-    def _append(
-        store: _Store, ids: IntArray, rows: list[NDArray[np.int32]], types: list[NDArray[np.int8]]
-    ) -> None:
-        lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
-        store.position[ids] = np.arange(len(ids)) + len(store.offsets) - 1
-        store.offsets = np.concatenate([store.offsets, store.offsets[-1] + np.cumsum(lengths)])
-        if types:
-            before = store.types if store.types is not None else np.zeros(len(store.tokens), dtype=np.int8)
-            store.types = np.concatenate([before, *types])
-        store.tokens = np.concatenate([store.tokens, *rows])
+        store.append(wanted, token_rows(self._tokenisers[index], self._texts, wanted))
 
     def lengths(self, form: int, ids: IntArray) -> IntArray:
         """(n,) token counts after truncation; the texts must have been added."""
         store = self._stores[form]
-        rows = store.position[ids]
-        lengths: IntArray = store.offsets[rows + 1] - store.offsets[rows]
-        return lengths
+        return store.lengths[store.position[ids]].astype(np.int64)
+
+    def full_lengths(self, form: int, ids: IntArray) -> IntArray:
+        """(n,) token counts that the texts have without a limit; the texts must have been added."""
+        store = self._stores[form]
+        return store.full_lengths[store.position[ids]].astype(np.int64)
+
+    def truncation(self, form: int, ids: IntArray) -> Truncation:
+        """What the limit of length cuts off these texts, each counted as often as it is in ``ids``."""
+        return Truncation.of(self.full_lengths(form, ids), self.lengths(form, ids))
+
+    @cached_property
+    def why_not_packed(self) -> str:
+        """Why the encoder is given padded groups; empty where it is given packs."""
+        return why_not_packed(self._model, [form.task for form in self._forms])
+
+    def inputs(self, form: int, ids: IntArray, budget: int) -> list[tuple[IntArray, dict[str, Any]]]:
+        """The n texts as inputs of at most ``budget`` tokens, longest first: their positions, and features.
+
+        Packs where the encoder can be given them, else padded groups, whose padding is counted.
+        """
+        return list(self.inputs_in_turn(form, ids, budget))
+
+    def inputs_in_turn(
+        self, form: int, ids: IntArray, budget: int
+    ) -> Iterator[tuple[IntArray, dict[str, Any]]]:
+        """As ``inputs``, each made when it is asked for: of many texts, few are tensors at a time."""
+        lengths = self.lengths(form, ids)
+        packs = not self.why_not_packed
+        for chosen in (plan_packs if packs else plan_groups)(lengths, budget):
+            # The texts without any token, which are planned apart, have no place in a pack.
+            make = self.packed if packs and lengths[chosen[0]] else self.features
+            yield chosen, make(form, ids[chosen])
 
     def features(self, form: int, ids: IntArray) -> dict[str, Any]:
         """One padded group of n texts as the model's input: (n, longest) tensors on the CPU."""
-        store = self._stores[form]
-        rows = store.position[ids]
-        starts, lengths = store.offsets[rows], store.offsets[rows + 1] - store.offsets[rows]
-        columns = np.arange(int(lengths.max()))
-        mask = columns[None, :] < lengths[:, None]
-        where = (starts[:, None] + columns[None, :])[mask]
-        tokens = np.full(mask.shape, self.pad_id, dtype=np.int64)
-        tokens[mask] = store.tokens[where]
-        features: dict[str, Any] = {
-            "input_ids": torch.from_numpy(tokens),
-            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
-        }
-        if store.types is not None:
-            types = np.zeros(mask.shape, dtype=np.int64)
-            types[mask] = store.types[where]
-            features["token_type_ids"] = torch.from_numpy(types)
-        if store.prompt_length is not None:
-            features["prompt_length"] = store.prompt_length
-        if self._forms[form].task is not None:
-            features["task"] = self._forms[form].task
-        return features
+        return padded(self._stores[form].rows(ids), self.pad_id) | self._marks(form)
+
+    def packed(self, form: int, ids: IntArray) -> dict[str, Any]:
+        """One pack of n texts as the model's input: (1, T) tensors on the CPU."""
+        return packed(self._stores[form].rows(ids), self._first_position) | self._marks(form)
+
+    def _marks(self, form: int) -> dict[str, Any]:
+        if form not in self._prompt_lengths:
+            self._prompt_lengths[form] = self._tokenisers[form].prompt_length()
+        marks = {"prompt_length": self._prompt_lengths[form], "task": self._forms[form].task}
+        return {name: value for name, value in marks.items() if value is not None}

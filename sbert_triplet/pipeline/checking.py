@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sbert_triplet.data.examples import IntArray
 from sbert_triplet.data.kinds import Kind
+from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.evaluation.audit import Audit, audit_examples, known_prompts
 from sbert_triplet.pipeline.decide import CLASS_TEXTS
 from sbert_triplet.pipeline.environment import peak_memory_bytes
@@ -15,17 +17,15 @@ from sbert_triplet.pipeline.tasks import TEXTS_ALIKE
 from sbert_triplet.recipe.model import Recipe
 
 
-def audit_data(recipe: Recipe, data: Gathered, encoder: Encoder, plan: Plan) -> Audit:
+def audit_data(recipe: Recipe, data: Gathered, encoder: Encoder, tokens: TokenTable, plan: Plan) -> Audit:
     """Everything doubtful about the training rows, and leaks into given dev and test rows."""
     model = encoder.model
-    tokenizer = model.tokenizer
-    prompt = "" if data.kind in TEXTS_ALIKE else model.prompts.get("query") or ""
 
-    def count(texts: list[str]) -> list[int]:
-        if not texts:
-            return []
-        encoded = tokenizer([prompt + text for text in texts], truncation=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
+    def count(role: str, ids: IntArray) -> tuple[IntArray, IntArray]:
+        side: Side = "text" if data.kind in TEXTS_ALIKE else "query" if role == "anchor" else "document"
+        tokens.add(side, ids)
+        form = tokens.form(side)
+        return tokens.full_lengths(form, ids), tokens.lengths(form, ids)
 
     return audit_examples(
         data.train,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -98,10 +99,11 @@ class Evidence:
         dev: HeldOut | None = None,
         training_precision: str = "fp32",
         progress: Progress | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.recipe, self.data, self.held_out, self.encoder = recipe, data, held_out, encoder
         self.metric = held_out.main.name
-        self._progress = progress
+        self._progress, self._scratch = progress, scratch
         self._tokens = tokens
         self._routed: TokenTable | None = None
         self._loss, self._dev = loss, dev
@@ -159,6 +161,7 @@ class Evidence:
             precision=self.precision,
             budget=self.recipe.train.group_tokens,
             progress=(lambda done, total: tell("encoding", done, total)) if tell else None,
+            scratch=self._scratch,
         )
 
     def _tokens_of(self, model: SentenceTransformer) -> TokenTable:

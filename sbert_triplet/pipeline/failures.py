@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sbert_triplet.encoding.memory import is_out_of_memory
 from sbert_triplet.errors import MachineError, SbertTripletError
 
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 FULL_IN_WORDS = ("no space left on device", "os error 28", "not enough disk space", "disk quota exceeded")
 TOO_LARGE_IN_WORDS = ("file too large", "os error 27")
-NO_MEMORY_IN_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
 
 
 def machine_error(error: BaseException, where: Path | None = None) -> MachineError | None:
@@ -33,8 +33,8 @@ def machine_error(error: BaseException, where: Path | None = None) -> MachineErr
                 f"the system lets no file grow this large{place}: raise the limit (ulimit -f), "
                 "or name a folder on another disk with --out"
             )
-        if isinstance(cause, MemoryError) or _is_out_of_memory(cause, number, words):
-            return MachineError("memory ran out: lower train.batch_size or train.group_tokens")
+        if is_out_of_memory(cause):
+            return MachineError("memory ran out: lower train.chunk_tokens, or train.batch_size")
     return None
 
 
@@ -50,12 +50,6 @@ def machine_failures(where: Path | None = None) -> Iterator[None]:
         if found is None:
             raise
         raise found from error
-
-
-def _is_out_of_memory(error: BaseException, number: object, words: str) -> bool:
-    if number == errno.ENOMEM or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(phrase in words for phrase in NO_MEMORY_IN_WORDS)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

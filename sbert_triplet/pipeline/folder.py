@@ -24,6 +24,7 @@ OWN = (
     "report.md",
     LOG,
     "negatives",
+    "curriculum.parquet",
     "checkpoints",
     "candidate",
     "model",

@@ -39,6 +39,7 @@ from sbert_triplet.pipeline.training import train
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.reporting.report import write_report
 from sbert_triplet.training.processes import join, leads
+from sbert_triplet.training.sharding import refuse_parted_encoder
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -93,6 +94,7 @@ class Prepared:
     held_out: HeldOut
     dev: HeldOut | None
     recipe_yaml: str
+    scratch: Path
 
 
 def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None) -> Run:
@@ -144,6 +146,7 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
         dev=ready.dev,
         training_precision=ready.plan.settings.precision,
         progress=options.progress,
+        scratch=ready.scratch,
     )
     options.say(f"Measuring the base model on {evidence.size()}, in {evidence.precision}")
     before = evidence.measure(ready.encoder.model)
@@ -172,6 +175,7 @@ def prepare(
     ``set_aside``: rows that cannot be used are found by the audit; else the recipe decides whether
     they are refused.
     """
+    refuse_parted_encoder()
     set_seed(recipe.train.seed)
     if options.smoke:
         recipe = smoke(recipe)
@@ -195,10 +199,10 @@ def prepare(
     resolved = plan.recipe.model_copy(
         update={"evaluate": plan.recipe.evaluate.model_copy(update={"metrics": names})}
     )
-    audit = audit_data(resolved, data, encoder, plan)
+    audit = audit_data(resolved, data, encoder, tokens, plan)
     _tell_findings(options, recipe, data, audit)
     text = recorded_yaml(resolved, plan.decisions, folder)
-    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text)
+    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch)
 
 
 def _tell_findings(options: Options, recipe: Recipe, data: Gathered, audit: Audit) -> None:

@@ -11,8 +11,10 @@ from sentence_transformers.sentence_transformer.modules import Normalize
 
 from sbert_triplet.distances import Distance
 from sbert_triplet.errors import InputError
-from sbert_triplet.evaluation.audit.plan import unreachable_margin
+from sbert_triplet.evaluation.audit.plan import Margin, unreachable_margin
 from sbert_triplet.losses.batch import Loss
+from sbert_triplet.losses.margin_based import MarginBasedLoss
+from sbert_triplet.pipeline.curriculum import Curriculum, with_curriculum
 from sbert_triplet.pipeline.decide import (
     choose_batch_size,
     choose_epochs,
@@ -26,15 +28,14 @@ from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.arguments import TrainSettings, freeze
 from sbert_triplet.training.collate import BatchMaker
+from sbert_triplet.training.fitting import chunk_that_fits, free_memory
 from sbert_triplet.training.fold import learns_metric
-from sbert_triplet.training.measure import choose_precision, seconds_per_token
+from sbert_triplet.training.measure import choose_precision, graph_bytes_per_token, seconds_per_token
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.processes import agreed, processes
 from sbert_triplet.training.samplers import Batches
 
 MEASURED_BATCHES = 3
-Margin = tuple[float, float, str]
-"""A margin, the largest value of its distance on the encoder's output, and the distance's name."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,15 @@ class Plan:
     decisions: Mapping[str, Any]
     frozen: tuple[str, ...] = ()
     margin: Margin | None = None
+    curriculum: Curriculum | None = None
 
     def sentence(self) -> str:
         settings = self.settings
+        parts = f", in parts of {chunk:,} tokens" if (chunk := self.recipe.train.chunk_tokens) else ""
         return (
             f"{settings.steps} steps of {settings.batch_size} rows, loss {self.recipe.loss_names}, "
-            f"learning rate {settings.learning_rate:g}, {settings.precision}"
+            f"learning rate {settings.learning_rate:g}, {settings.precision}{parts}"
+            + (f", {self.curriculum.sentence()}" if self.curriculum else "")
         )
 
 
@@ -73,21 +77,34 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
     margin = _margin_within_reach(tasks, encoder)
     loss, batches, collator = _joined(tasks, recipe.train.seed)
     frozen = tuple(freeze(encoder.model, recipe.train.freeze, loss=loss))
-    objective = Objective(encoder.model, loss.to(encoder.model.device), queue_size=queue_size(tasks))
+    objective = Objective(
+        encoder.model,
+        loss.to(encoder.model.device),
+        queue_size=queue_size(tasks),
+        cached=bool(recipe.train.chunk_tokens),
+    )
     rows = len(collator)
     first = [batch.tolist() for batch in batches.epoch_batches(0)[:MEASURED_BATCHES]]
     try:
         precision, per_step = _measured(recipe, objective, collator, first, decided)
+        chunk = _chunk_tokens(recipe, objective, collator, first, precision)
     except ValueError as error:
         names = ", ".join(str(part.loss.name) for task in tasks for part in task.recipes)
         raise InputError(f"loss {names}: {error}") from error
     steps = _steps(recipe, rows, len(batches), per_step)
+    tasks, curriculum = with_curriculum(setting, tasks, steps / len(batches))
+    if curriculum is not None:
+        _, batches, collator = _joined(tasks, recipe.train.seed)
+        recipe = recipe.model_copy(update={"curriculum": curriculum.recipe})
     parameters = sum(p.numel() for p in encoder.model.parameters())
     batch_size = tasks[0].batch_size
     settings = _settings(recipe, steps, batch_size, precision, parameters)
-    resolved = _resolved(recipe, tasks, settings, rows)
+    memory = {"group_tokens": setting.group_tokens, "chunk_tokens": chunk}
+    resolved = _resolved(recipe, tasks, settings, rows, memory)
     decisions = _decisions(setting.data, encoder, batches, per_step)
-    return Plan(resolved, objective, collator, batches, settings, per_step, decisions, frozen, margin)
+    return Plan(
+        resolved, objective, collator, batches, settings, per_step, decisions, frozen, margin, curriculum
+    )
 
 
 def _joined(tasks: Sequence[Task], seed: int) -> tuple[Loss, Batches, BatchMaker]:
@@ -123,14 +140,17 @@ def _margin(loss_recipe: LossRecipe, loss: Loss, encoder: Encoder) -> Margin | N
     """None without a margin, and where nothing bounds its distance: vectors of any length."""
     options, distance = loss_recipe.options, loss.compares_by
     if options.get("margins") and distance == "cosine":
-        return max(options["margins"]), 2.0, "cosine"
+        return Margin(max(options["margins"]), 2.0, "cosine", "loss.margins")
+    key = "loss.margin"
     margin = None if options.get("soft") else options.get("margin", options.get("triplet_margin"))
+    if isinstance(loss, MarginBasedLoss):
+        margin, key = loss.alpha + float(loss.beta.detach().max()), "the sum of loss.alpha and loss.beta"
     if margin is None or not isinstance(distance, Distance):
         return None
     if not distance.bounded and not any(isinstance(part, Normalize) for part in encoder.model.children()):
         return None
     reach = distance.unit_range(encoder.model.get_embedding_dimension() or 0)
-    return float(margin), float(reach), distance.name
+    return Margin(float(margin), float(reach), distance.name, key)
 
 
 def _decisions(data: Gathered, encoder: Encoder, batches: Batches, per_step: float) -> dict[str, Any]:
@@ -169,6 +189,21 @@ def _measured(
     return agreed((precision, per_token * sum(tokens) / len(tokens) / processes()))
 
 
+def _chunk_tokens(
+    recipe: Recipe, objective: Objective, collator: BatchMaker, batches: list[list[int]], precision: str
+) -> int:
+    """``train.chunk_tokens``, by what the graph takes; objective and collator are set to it."""
+    chunk = recipe.train.chunk_tokens
+    if chunk is None:
+        per_token = graph_bytes_per_token(objective, collator, batches[0], precision)
+        tokens = max(collator(batch).tokens for batch in batches) // processes()
+        free = free_memory(objective.model.device)
+        chunk = agreed(chunk_that_fits(per_token, tokens, collator.budget, free))
+    if chunk:
+        objective.cached, collator.budget = True, min(chunk, collator.budget)
+    return chunk
+
+
 def _steps(recipe: Recipe, rows: int, per_epoch: int, per_step: float) -> int:
     limits = [max(round(choose_epochs(recipe, rows) * per_epoch), 1)]
     if recipe.train.max_steps is not None:
@@ -197,9 +232,12 @@ def _settings(recipe: Recipe, steps: int, batch_size: int, precision: str, param
     )
 
 
-def _resolved(recipe: Recipe, tasks: Sequence[Task], settings: TrainSettings, rows: int) -> Recipe:
+def _resolved(
+    recipe: Recipe, tasks: Sequence[Task], settings: TrainSettings, rows: int, memory: Mapping[str, int]
+) -> Recipe:
     """The recipe with what was decided in the place of what was open: run again, it decides nothing."""
     changes: dict[str, Any] = {
+        **memory,
         "batch_size": settings.batch_size,
         "learning_rate": settings.learning_rate,
         "precision": settings.precision,

@@ -8,6 +8,7 @@ from typing import Any
 
 from sbert_triplet.data.discovery import find_files
 from sbert_triplet.pipeline.start import located_model
+from sbert_triplet.pipeline.tasks import BASE
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.sources import Source
@@ -42,6 +43,9 @@ def recorded_yaml(recipe: Recipe, decisions: Mapping[str, Any], folder: Path | N
             )
             for part in recipe.losses
         ),
+        "curriculum": recipe.curriculum.model_copy(
+            update={"reference": _encoder(recipe.curriculum.reference, folder)}
+        ),
     }
     return resolved_yaml(recipe.model_copy(update=changes), decisions)
 
@@ -49,8 +53,15 @@ def recorded_yaml(recipe: Recipe, decisions: Mapping[str, Any], folder: Path | N
 def _loss(loss: LossRecipe, folder: Path | None) -> LossRecipe:
     """The loss with the whole paths of the encoders that it names."""
     named = {key: loss.options[key] for key in ENCODERS if isinstance(loss.options.get(key), str)}
-    found = {key: Path(located_model(name, folder)).expanduser() for key, name in named.items()}
-    return loss.model_copy(update={key: str(path.absolute()) for key, path in found.items() if path.is_dir()})
+    return loss.model_copy(update={key: _encoder(name, folder) for key, name in named.items()})
+
+
+def _encoder(name: str, folder: Path | None) -> str:
+    """The whole path of an encoder's folder; the name of anything else."""
+    path = Path(located_model(name, folder)).expanduser()
+    if name == BASE:
+        return name
+    return str(path.absolute()) if path.is_dir() else name
 
 
 def located(source: Source, folder: Path | None) -> Source:

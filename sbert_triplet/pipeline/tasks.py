@@ -16,7 +16,7 @@ from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.keys import keys
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.distances.mahalanobis import FixedMahalanobis
-from sbert_triplet.encoding.encode import encode
+from sbert_triplet.encoding.encode import encode, group_tokens
 from sbert_triplet.encoding.loading import load_model, resolve_model
 from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.errors import InputError
@@ -77,6 +77,13 @@ class Setting:
     def texts(self, ids: Sequence[int]) -> list[str]:
         return self.data.texts.texts(list(ids))
 
+    @property
+    def group_tokens(self) -> int:
+        """Tokens of one forward pass; fewer where the graph of fewer is to be kept at a time."""
+        train = self.recipe.train
+        tokens = train.group_tokens or group_tokens(self.encoder.model.device)
+        return min(tokens, train.chunk_tokens or tokens)
+
 
 def tasks_of(setting: Setting, batch_size: Callable[[int], int]) -> list[Task]:
     """One task for each data set of the recipe; ``batch_size`` is asked for the rows of the first.
@@ -101,7 +108,7 @@ def joined(tasks: Sequence[Task], seed: int) -> tuple[Loss, Batches, BatchMaker]
     names = _numbered([task.name for task in tasks])
     return (
         LossPerDataset([task.loss for task in tasks], names),
-        JointBatches([task.batches for task in tasks], [len(task.rows) for task in tasks], seed=seed),
+        JointBatches([task.batches for task in tasks], [len(task.collator) for task in tasks], seed=seed),
         JointCollator([task.collator for task in tasks]),
     )
 
@@ -207,17 +214,18 @@ def _collator(setting: Setting, given: Examples, rows: Examples, loss: Loss) -> 
         setting.tokens,
         loss.needs_for(given.kind.value),
         sides,
-        setting.recipe.train.group_tokens,
+        setting.group_tokens,
         KnownPositives(known),
         seed=setting.recipe.train.seed,
     )
     collator.prepare()
     if collator.needs.guide is None:
         return collator
-    return replace(collator, guide=_guide(setting, collator.needs.guide, collator))
+    return replace(collator, guide=guide_table(setting, collator.needs.guide, collator))
 
 
-def _guide(setting: Setting, name: str, collator: Collator) -> GuideTable:
+def guide_table(setting: Setting, name: str, collator: Collator) -> GuideTable:
+    """What the frozen encoder ``name``, or the one before training for ``base``, makes of every text."""
     model = setting.encoder.model if name == BASE or setting.encoder.random else _load(setting, name)
     folder = Path(tempfile.mkdtemp(prefix="guide-", dir=setting.scratch))
     tell = setting.progress

@@ -13,6 +13,7 @@ from sbert_triplet.pipeline.plan import Plan
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.training.arguments import training_arguments
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog, StepProgress
+from sbert_triplet.training.processes import leads
 from sbert_triplet.training.trainer import Trainer
 
 
@@ -46,7 +47,9 @@ def train(
 ) -> Trained:
     """Carry the plan out; the encoder's weights are the tuned ones afterwards."""
     objective, recipe = plan.objective, plan.recipe
-    log = StepLog(home / "log.jsonl", objective)
+    if plan.curriculum is not None:
+        plan.curriculum.write(home)
+    log = StepLog(home / "log.jsonl", objective, also=plan.batches.state)
     callbacks: list[Any] = [AfterStep(objective), log]
     if progress is not None:
         tell = progress
@@ -63,7 +66,14 @@ def train(
         )
         callbacks.append(best)
     arguments = training_arguments(plan.settings, home / "checkpoints", device=str(encoder.model.device.type))
-    trainer = Trainer(objective, arguments, collator=plan.collator, batches=plan.batches, callbacks=callbacks)
+    trainer = Trainer(
+        objective,
+        arguments,
+        collator=plan.collator,
+        batches=plan.batches,
+        callbacks=callbacks,
+        tell=log.write if leads() else None,
+    )
     start = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - start

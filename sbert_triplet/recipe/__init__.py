@@ -5,6 +5,7 @@ the classes themselves, raise RecipeError with one sentence a line for every pro
 """
 
 from sbert_triplet.recipe.commented import commented_recipe
+from sbert_triplet.recipe.curriculum import CurriculumRecipe
 from sbert_triplet.recipe.data import Columns, DataRecipe, SplitRecipe
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import DEFAULT_MODEL, EvaluateRecipe, Prompts, Recipe
@@ -17,6 +18,7 @@ from sbert_triplet.recipe.writing import recipe_values, resolved_yaml
 __all__ = [
     "DEFAULT_MODEL",
     "Columns",
+    "CurriculumRecipe",
     "DataRecipe",
     "EvaluateRecipe",
     "LoadedRecipe",

@@ -20,6 +20,15 @@ HOW_TO_READ = (
 SELDOM_CHANGED = frozenset(
     {
         "name",
+        "curriculum.every",
+        "curriculum.full_at",
+        "curriculum.growth",
+        "curriculum.hardness",
+        "curriculum.order",
+        "curriculum.pacing",
+        "curriculum.reference",
+        "curriculum.semi_hard_margin",
+        "curriculum.start",
         "data.columns.label",
         "data.columns.negative",
         "data.columns.score",
@@ -29,6 +38,7 @@ SELDOM_CHANGED = frozenset(
         "data.kind",
         "data.split.how",
         "loss.matryoshka_weights",
+        "train.chunk_tokens",
         "train.deterministic",
         "train.eval_steps",
         "train.group_tokens",

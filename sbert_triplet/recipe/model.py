@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from sbert_triplet.evaluation.metrics import parse_metric
+from sbert_triplet.recipe.curriculum import CurriculumRecipe
 from sbert_triplet.recipe.data import DataRecipe
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.losses import LossPart
@@ -125,6 +126,9 @@ class Recipe(Section):
     losses: tuple[LossPart, ...] = Field(
         default=(),
         description="In place of `loss`, several: each with a weight, and with rows of its own or none",
+    )
+    curriculum: CurriculumRecipe = Field(
+        default_factory=CurriculumRecipe, description="Which rows and which negatives come first"
     )
     train: TrainRecipe = Field(default_factory=TrainRecipe, description="How it is trained")
     evaluate: EvaluateRecipe = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sbert_triplet.recipe.curriculum import SCORES
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.reading import DECISIONS
 
@@ -12,6 +13,7 @@ TEXT = {"type": "string", "minLength": 1}
 NOTHING = {"type": "null"}
 OTHER_FORMS: dict[str, list[dict[str, Any]]] = {
     "Columns": [NOTHING],
+    "CurriculumRecipe": [NOTHING, {"enum": list(SCORES)}],
     "DataRecipe": [TEXT],
     "EvaluateRecipe": [NOTHING],
     "LossRecipe": [NOTHING],

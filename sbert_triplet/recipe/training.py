@@ -75,8 +75,16 @@ class TrainRecipe(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: bf16 where it is supported and measured faster"
     )
-    group_tokens: Count = Field(
-        default=2048, description="Tokens of one forward pass at most (a longer text alone)"
+    group_tokens: Auto[Count] = Field(
+        default=None,
+        description="Tokens of one forward pass at most (a longer text alone); auto: as suits the device",
+        examples=[2048],
+    )
+    chunk_tokens: Auto[Annotated[int, Field(ge=0), WHOLE]] = Field(
+        default=None,
+        description="Tokens whose graph is kept at a time, so that a batch of any size fits (each text is "
+        "encoded twice then); 0: those of the whole batch; auto: 0 where that fits in memory",
+        examples=[8192],
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1), WHOLE] = Field(
         default=13, description="Seed of every choice"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,19 @@ from sbert_triplet.training.processes import agreed
 
 
 class StepLog(TrainerCallback):
-    """Writes ``log.jsonl``: one JSON object a step, with the loss's statistics."""
+    """Writes ``log.jsonl``: one JSON object a step, with the loss's statistics.
 
-    def __init__(self, file: Path, objective: Objective) -> None:
-        self.file, self.objective = file, objective
+    ``also``: further statistics of a step, which it is told counted from 0.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        objective: Objective,
+        *,
+        also: Callable[[int], Mapping[str, float]] = lambda _: {},
+    ) -> None:
+        self.file, self.objective, self.also = file, objective, also
         self._last = time.perf_counter()
         self.losses: list[float] = []
 
@@ -48,7 +57,10 @@ class StepLog(TrainerCallback):
                 "learning_rate": logs.get("learning_rate"),
                 "grad_norm": logs.get("grad_norm"),
                 "seconds": round(now - self._last, 4),
-                "stats": dict(last.stats) if last is not None else {},
+                "stats": {
+                    **(last.stats if last is not None else {}),
+                    **self.also(state.global_step - 1),
+                },
             }
         )
         self._last = now

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.keys import keys
-from sbert_triplet.encoding.groups import plan_groups
 from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.losses.batch import Needs
 from sbert_triplet.training.known import KnownPositives
@@ -40,17 +39,18 @@ class TokenBatch:
     """A global batch as one process sees it.
 
     ``texts``: the texts to encode with gradient; ``columns``: (k, B) positions among them. ``ids``:
-    (columns, B) text ids. ``keys``: the texts for a momentum encoder, of positives and hard negatives,
-    which are positions among these then; ``key_column``: (B,) the positives. ``guide``: (kB + C, G)
-    what a guide makes of all columns, one after the other, and of the hard negatives. ``dataset``: the
-    place of the data set that all rows are of. The rest is as in ``losses.batch.Embedded``, the same
-    on every process.
+    (columns, B) text ids. ``rows``: (B,) data rows; ``numbers``: what the batch was made of. ``keys``: the
+    texts for a momentum encoder, of positives and hard negatives, which are positions among these then;
+    ``key_column``: (B,) the positives. ``guide``: (kB + C, G) what a guide makes of all columns, one after
+    the other, and of the hard negatives. ``dataset``: the place of the data set that all rows are of. The
+    rest is as in ``losses.batch.Embedded``, the same on every process.
     """
 
     texts: Share
     columns: torch.Tensor
     ids: torch.Tensor
     rows: torch.Tensor
+    numbers: tuple[int, ...]
     tokens: int
     keys: Share | None = None
     key_column: torch.Tensor | None = None
@@ -84,13 +84,20 @@ class BatchMaker(Protocol):
     def set_epoch(self, epoch: int) -> None:
         """Which epoch batches are made for."""
 
+    @property
+    def budget(self) -> int:
+        """Tokens of one forward pass at most, but for a longer text."""
+
+    @budget.setter
+    def budget(self, tokens: int) -> None: ...
+
 
 @dataclass
 class Collator:
     """Turns the row numbers of a global batch into a TokenBatch.
 
     ``sides``: how anchors and how positives and negatives are encoded. ``budget``: tokens of one
-    forward pass, padding counted. With ``needs.views`` the text is encoded twice, and nothing is
+    forward pass. With ``needs.views`` the text is encoded twice, and nothing is
     encoded once for several places. With ``needs.momentum`` only anchors are encoded with gradient.
     Labelled text for a loss over pairs gets another text of the class as its second column, drawn
     anew for each ``epoch``. ``guide`` gives the embeddings that ``needs.guide`` asks for. The trainer
@@ -153,6 +160,7 @@ class Collator:
             columns=torch.from_numpy(np.stack(places[: 1 if keyed else len(columns)])),
             ids=torch.from_numpy(np.stack([ids for _, ids in columns])),
             rows=torch.from_numpy(batch.row_numbers),
+            numbers=tuple(rows),
             tokens=tokens + key_tokens,
             keys=keys,
             key_column=torch.from_numpy(key_places[0]) if keyed else None,
@@ -236,8 +244,8 @@ class Collator:
         places: list[IntArray] = []
         for form in range(self.tokens.forms):
             chosen = np.flatnonzero(forms[mine] == form)
-            for group in plan_groups(lengths[mine[chosen]], self.budget):
-                groups.append(self.tokens.features(form, ids[mine[chosen[group]]]))
+            for group, features in self.tokens.inputs(form, ids[mine[chosen]], self.budget):
+                groups.append(features)
                 places.append(chosen[group])
         sizes = tuple(int(size) for size in np.diff(cuts))
         return Share(groups, torch.from_numpy(np.concatenate(places)), sizes), int(lengths.sum())

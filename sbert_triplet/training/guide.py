@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from sbert_triplet.encoding.encode import FloatMatrix, Progress, encode
+from sbert_triplet.encoding.encode import FloatMatrix, Progress, encode, memory_mapped
 from sbert_triplet.encoding.tokens import Side, TokenTable
 
 IntArray = NDArray[np.int64]
-TEXTS_AT_ONCE = 20_000
 
 
 class GuideTable:
@@ -40,20 +39,16 @@ class GuideTable:
         self._ids = {form: ids for form, (_, ids) in by_form.items()}
         self._rows: dict[int, NDArray[np.float32]] = {}
         total, done = sum(map(len, self._ids.values())), 0
-        width = model.truncate_dim or model.get_embedding_dimension() or 0
+        width = model.get_embedding_dimension() or 0
 
         def tell(within: int, _: int) -> None:
             if progress is not None:
                 progress(done + within, total)
 
         for form, (side, ids) in by_form.items():
-            file, shape = folder / f"guide-{form}.npy", (len(ids), width)
-            rows = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
-            for start in range(0, len(ids), TEXTS_AT_ONCE):
-                some = ids[start : start + TEXTS_AT_ONCE]
-                rows[start : start + len(some)] = encode(model, tokens, side, some, progress=tell)
-                done += len(some)
-            self._rows[form] = rows
+            rows = memory_mapped(folder / f"guide-{form}.npy", len(ids), width)
+            self._rows[form] = encode(model, tokens, side, ids, progress=tell, out=rows)
+            done += len(ids)
 
     def __call__(self, side: Side, ids: IntArray) -> FloatMatrix:
         """(n, G) rows in the order of ``ids``. Raises KeyError for a text that was not among ``wanted``."""

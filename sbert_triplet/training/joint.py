@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,7 +28,17 @@ class JointCollator:
     def __call__(self, rows: Sequence[int]) -> TokenBatch:
         numbers = np.asarray(rows, dtype=np.int64)
         place = int(np.searchsorted(self._starts, numbers[0], side="right")) - 1
-        return self.parts[place]((numbers - self._starts[place]).tolist())
+        batch = self.parts[place]((numbers - self._starts[place]).tolist())
+        return replace(batch, numbers=tuple(rows))
+
+    @property
+    def budget(self) -> int:
+        return max(part.budget for part in self.parts)
+
+    @budget.setter
+    def budget(self, tokens: int) -> None:
+        for part in self.parts:
+            part.budget = min(part.budget, tokens)
 
     def place(self, rank: int, processes: int) -> None:
         for part in self.parts:

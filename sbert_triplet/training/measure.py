@@ -1,11 +1,12 @@
-"""A short measurement before training: how fast each precision is on this data and machine."""
+"""Short measurements before training: which precision is faster here, and what memory a batch takes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from sbert_triplet.encoding.encode import autocast
 from sbert_triplet.training.collate import BatchMaker
@@ -33,28 +34,24 @@ def seconds_per_token(
     what the loss counts are put back.
     """
     device = objective.model.device
-    cuda = [device] if device.type == "cuda" else []
-    seconds, tokens = 0.0, 0
-    counted = {name: value.clone() for name, value in objective.loss.state_dict().items()}
-    was_training = objective.training
-    with torch.random.fork_rng(devices=cuda):
-        objective.train()
+
+    def used() -> float:
+        seconds, tokens = 0.0, 0
         for number, rows in enumerate(batches):
             batch = collator(list(rows[:MEASURED_ROWS]))
             start = time.perf_counter()
             with autocast(device, precision):
                 loss = objective(batch.to(device))
             loss.backward()
-            if cuda:
+            if device.type == "cuda":
                 torch.cuda.synchronize(device)
             if number or len(batches) == 1:
                 seconds += time.perf_counter() - start
                 tokens += batch.tokens
             objective.zero_grad(set_to_none=True)
-    objective.loss.load_state_dict(counted)
-    objective.train(was_training)
-    objective.last = None
-    return seconds / max(tokens, 1)
+        return seconds / max(tokens, 1)
+
+    return _leaving_nothing(objective, used)
 
 
 def choose_precision(
@@ -69,3 +66,48 @@ def choose_precision(
         return "fp32", plain
     half = seconds_per_token(objective, collator, batches, "bf16")
     return ("bf16", half) if half * MARGIN < plain else ("fp32", plain)
+
+
+def graph_bytes_per_token(
+    objective: Objective, collator: BatchMaker, rows: Sequence[int], precision: str
+) -> float:
+    """Memory that the graph of a forward pass keeps, for each token of at most 16 of ``rows``."""
+    device = objective.model.device
+    weights = {parameter.untyped_storage().data_ptr() for parameter in objective.parameters()}
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        # Itself, where it is the output of the node that holds it, would keep the graph alive for ever.
+        return tensor.detach()
+
+    def used() -> float:
+        batch = collator(list(rows[:MEASURED_ROWS]))
+        # The graph has to live while it is counted, or its addresses are given out again.
+        with (
+            torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
+            autocast(device, precision),
+        ):
+            loss = objective(batch.to(device))
+        del loss
+        return sum(kept.values()) / max(batch.tokens, 1)
+
+    return _leaving_nothing(objective, used)
+
+
+def _leaving_nothing(objective: Objective, measure: Callable[[], float]) -> float:
+    """``measure()`` of the training objective; generators, counts and gradients are put back."""
+    device = objective.model.device
+    counted = {name: value.clone() for name, value in objective.loss.state_dict().items()}
+    was_training = objective.training
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        objective.train()
+        try:
+            return measure()
+        finally:
+            objective.zero_grad(set_to_none=True)
+            objective.loss.load_state_dict(counted)
+            objective.train(was_training)
+            objective.last = None

@@ -13,6 +13,9 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
 from sbert_triplet.data.kinds import Kind
+from sbert_triplet.encoding.forward import sentence_embeddings
+from sbert_triplet.encoding.gradient_cache import encode_in_parts, encode_whole
+from sbert_triplet.encoding.memory import failing_together
 from sbert_triplet.errors import InputError
 from sbert_triplet.losses.batch import LONGEST_QUEUE, Embedded, Loss, LossOutput
 from sbert_triplet.training.collate import Share, TokenBatch
@@ -37,14 +40,20 @@ class Objective(nn.Module):
     as the loss says); ``after_step`` is to be called after each optimizer step (``callbacks.AfterStep``).
     Where several batches make a step, the keys of the last one are queued.
 
+    ``cached``: the graph of one group of texts is kept at a time (``encoding.gradient_cache``), so that
+    memory does not grow with the batch; of this package's batches only.
+
     The attribute that holds the encoder is called ``model`` because that is the one which trainers
     replace by its wrapper for several devices; it is only ever entered as ``self.model(features)``.
     """
 
-    def __init__(self, model: SentenceTransformer, loss: Loss, *, queue_size: int | None = None) -> None:
+    def __init__(
+        self, model: SentenceTransformer, loss: Loss, *, queue_size: int | None = None, cached: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
+        self.cached = cached
         self.momentum: MomentumEncoder | None = None
         if (wanted := loss.needs.momentum) is not None:
             size = queue_size or wanted.size or LONGEST_QUEUE
@@ -73,7 +82,9 @@ class Objective(nn.Module):
         return {name: value for name, value in self.state_dict().items() if not name.startswith("model.")}
 
     def _rows(self, share: Share, model: nn.Module) -> Tensor:
-        joined = torch.cat([_encoded(model, group) for group in share.groups])
+        with failing_together(share.places.device):
+            encoded = encode_in_parts if self.cached else encode_whole
+            joined = encoded(model, share.groups, _encoded)
         return gather_rows(joined[torch.argsort(share.places)], share.sizes)
 
     def _embed(self, batch: TokenBatch) -> Embedded:
@@ -127,7 +138,8 @@ class Objective(nn.Module):
         features = [features[0], features[0]] if needs.views else features
         k = 2 if needs.views else min(needs.columns, len(features))
         trained = 1 if needs.momentum is not None else len(features)
-        rows = [_encoded(self.model, column) for column in features[:trained]]
+        # Draws of dropout as under the library's own losses: a run with them can be compared bit by bit.
+        rows = [_encoded(self.model, column, own_dropout=False) for column in features[:trained]]
         with torch.no_grad():
             rows += [_encoded(self._momentum().encoder, column) for column in features[trained:]]
         sizes = _sizes(rows[0])
@@ -147,12 +159,9 @@ class Objective(nn.Module):
         return batch if needs.momentum is None else self._queued(batch, columns[1], ids[1])
 
 
-def _encoded(model: nn.Module, features: Features) -> Tensor:
+def _encoded(model: nn.Module, features: Features, *, own_dropout: bool = True) -> Tensor:
     """(n, D), in fp32 or better."""
-    inputs = dict(features)
-    task = inputs.pop("task", None)
-    result = model(inputs, task=task) if task is not None else model(inputs)
-    embeddings: Tensor = result["sentence_embedding"]
+    embeddings = sentence_embeddings(model, features, own_dropout=own_dropout)
     return embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings
 
 

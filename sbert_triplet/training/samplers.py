@@ -19,8 +19,11 @@ ORDER_PURPOSE = 5
 class Batches:
     """All batches of one epoch after the other; ``set_epoch`` chooses the epoch.
 
-    Subclasses define ``epoch_batches``: the batches of one epoch as arrays of row numbers.
+    Subclasses define ``epoch_batches``: the batches of one epoch as arrays of row numbers. ``in_turn``:
+    a batch is meant for its step, and not to be shuffled among those of its epoch.
     """
+
+    in_turn = False
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -32,6 +35,11 @@ class Batches:
     def epoch_batches(self, epoch: int) -> list[IntArray]:
         """The batches of an epoch, the same for every caller."""
         raise TypeError(f"{type(self).__name__} does not define epoch_batches(epoch)")
+
+    def state(self, step: int) -> dict[str, float]:
+        """What the log says of a step, counted from 0: nothing unless batches change with the step."""
+        del step
+        return {}
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.epoch_batches(self.epoch):
@@ -45,7 +53,7 @@ class JointBatches(Batches):
     """The batches of several data sets in shuffled order, each of one data set alone.
 
     ``sizes``: how many rows each data set has; the rows of a later one are numbered on from those of
-    the earlier ones.
+    the earlier ones. Batches of a data set that come ``in_turn`` keep their order among each other.
     """
 
     def __init__(self, parts: Sequence[Batches], sizes: Sequence[int], *, seed: int) -> None:
@@ -59,8 +67,25 @@ class JointBatches(Batches):
             for part, start in zip(self.parts, self.starts, strict=True)
             for batch in part.epoch_batches(epoch)
         ]
-        order = np.argsort(keys(np.arange(len(batches)), self.seed, epoch, ORDER_PURPOSE), kind="stable")
-        return [batches[place] for place in order]
+        return [batches[place] for place in self._order(epoch)]
+
+    def state(self, step: int) -> dict[str, float]:
+        if not any(part.in_turn for part in self.parts):
+            return {}
+        epoch, number = divmod(step, len(self))
+        place, lengths = int(self._order(epoch)[number]), np.array([len(part) for part in self.parts])
+        owner = int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+        own = epoch * int(lengths[owner]) + place - int(lengths[:owner].sum())
+        return self.parts[owner].state(own)
+
+    def _order(self, epoch: int) -> IntArray:
+        """Which of all batches, one data set after the other, comes when."""
+        order = np.argsort(keys(np.arange(len(self)), self.seed, epoch, ORDER_PURPOSE), kind="stable")
+        owners = np.repeat(np.arange(len(self.parts)), [len(part) for part in self.parts])[order]
+        for number, part in enumerate(self.parts):
+            if part.in_turn:
+                order[owners == number] = np.sort(order[owners == number])
+        return order
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)

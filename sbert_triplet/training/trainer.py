@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from sbert_triplet.errors import DivergedError, InputError
 from sbert_triplet.training.collate import BatchMaker, TokenBatch
+from sbert_triplet.training.fitting import StepFitter
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.samplers import Batches
+from sbert_triplet.training.sharding import refuse_parted_encoder
 
 OBJECTIVE_FILE = "objective.safetensors"
 _REMEDY = "lower train.learning_rate, or set train.precision to fp32"
@@ -30,6 +32,8 @@ class Trainer(SentenceTransformerTrainer):
     texts. The parameters of the loss start alike on all processes, have their gradients averaged,
     are clipped together with the encoder's, and are saved and loaded with each checkpoint. Raises
     DivergedError, naming step and data rows (from 1), for an embedding, loss or gradient that is not finite.
+    A step that runs out of memory is repeated in smaller parts; ``tell`` is given an entry for the log.
+    Every process holds the whole encoder: InputError where accelerate was asked for sharded weights.
     """
 
     def __init__(
@@ -40,10 +44,13 @@ class Trainer(SentenceTransformerTrainer):
         collator: BatchMaker,
         batches: Batches,
         callbacks: list[TrainerCallback] | None = None,
+        tell: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
+        refuse_parted_encoder()
         self.batches = batches
         self.objective: Objective = objective
         self.collator = collator
+        self.fitter = StepFitter(objective, collator, tell or (lambda _: None))
         collator.place(args.process_index, args.world_size)
         self.rows_seen = 0
         self.tokens_seen = 0
@@ -105,11 +112,15 @@ class Trainer(SentenceTransformerTrainer):
         return inputs["batch"], None
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *rest: Any) -> Tensor:
-        self._rows = inputs["batch"].rows
+        batch = inputs["batch"]
+        self._rows = batch.rows
         self.rows_seen += len(self._rows)
-        self.tokens_seen += inputs["batch"].tokens
+        self.tokens_seen += batch.tokens
+        stock = super().training_step
         try:
-            loss: Tensor = super().training_step(model, inputs, *rest)
+            loss: Tensor = self.fitter.carry_out(
+                batch, lambda some: stock(model, {"batch": some}, *rest), self.state.global_step + 1
+            )
         except DivergedError as error:
             raise self._diverged(str(error)) from error
         if not torch.isfinite(loss):

@@ -12,11 +12,13 @@ from sbert_triplet.encoding.embedder import Embedder
 from sbert_triplet.encoding.tokens import TokenTable
 
 Table = Callable[..., TokenTable]
+Read = Callable[..., list[list[int]]]
 
 
-def counted(model: SentenceTransformer) -> list[int]:
+def counted(model: SentenceTransformer, token_rows: Read) -> list[int]:
+    """The number of texts of each call of the encoder."""
     passed: list[int] = []
-    model[0].register_forward_pre_hook(lambda _, inputs: passed.append(len(inputs[0]["input_ids"])))
+    model[0].register_forward_pre_hook(lambda _, inputs: passed.append(len(token_rows(inputs[0]))))
     return passed
 
 
@@ -27,9 +29,13 @@ def test_rows_in_the_order_asked_for(encoder: SentenceTransformer, texts: list[s
         np.testing.assert_allclose(found, encoder.encode([texts[number] for number in ids]), atol=1e-6)
 
 
-def test_a_text_is_encoded_once_over_all_calls(encoder: SentenceTransformer, table: Table) -> None:
-    passed = counted(encoder)
-    embedder = Embedder(encoder, table(encoder))
+def test_a_text_is_encoded_once_over_all_calls(
+    encoder: SentenceTransformer, table: Table, token_rows: Read
+) -> None:
+    tokens = table(encoder)
+    assert not tokens.why_not_packed
+    passed = counted(encoder, token_rows)
+    embedder = Embedder(encoder, tokens)
     embedder.prepare([("query", np.array([0, 1])), ("document", np.array([1, 2])), ("text", np.array([0]))])
     embedder("query", np.array([2, 1]))
     embedder("document", np.array([3, 0]))
@@ -70,9 +76,11 @@ def test_a_table_for_other_prompts_is_refused(encoder: SentenceTransformer, tabl
         Embedder(encoder, tokens)
 
 
-def test_views_share_the_embeddings(encoder: SentenceTransformer, table: Table) -> None:
-    passed, ids = counted(encoder), np.array([4, 0, 4])
-    embedder = Embedder(encoder, table(encoder))
+def test_views_share_the_embeddings(encoder: SentenceTransformer, table: Table, token_rows: Read) -> None:
+    tokens = table(encoder)
+    assert not tokens.why_not_packed
+    passed, ids = counted(encoder, token_rows), np.array([4, 0, 4])
+    embedder = Embedder(encoder, tokens)
     cut, other = embedder.cut(5), embedder.compared_by("manhattan")
     np.testing.assert_array_equal(cut("text", ids), embedder("text", ids)[:, :5])
     np.testing.assert_array_equal(other("left", ids), embedder("right", ids))

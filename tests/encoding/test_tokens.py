@@ -147,6 +147,37 @@ def test_lengths_are_counted_after_the_limit(encoder: SentenceTransformer, table
     assert tokens.max_length == 64
 
 
+def test_what_a_limit_cuts_off_is_counted(
+    encoder: SentenceTransformer, texts: list[str], table: Table
+) -> None:
+    encoder.prompts = {"query": "the cat: "}
+    encoder.max_seq_length = 8
+    tokens, ids = table(encoder), np.array([1, 7, 4, 7])
+    for side, prompt in (("query", "the cat: "), ("text", "")):
+        tokens.add(side, ids)
+        form = tokens.form(side)
+        uncut = [len(encoder.tokenizer(prompt + texts[number])["input_ids"]) for number in ids]
+        assert tokens.full_lengths(form, ids).tolist() == uncut
+        found = tokens.truncation(form, ids)
+        assert found == (4, 3, sum(uncut), sum(full - min(full, 8) for full in uncut))
+        assert found.texts_share == 0.75
+        assert found.tokens_share == pytest.approx(found.lost / found.tokens)
+    assert tokens.truncation(0, ids[:0]).tokens_share == 0
+
+
+def test_inputs_are_made_in_turn(encoder: SentenceTransformer, texts: list[str], table: Table) -> None:
+    tokens, ids = table(encoder), np.arange(len(texts))
+    tokens.add("text", ids)
+    every = tokens.inputs(0, ids, 70)
+    assert len(every) > 1
+    turn = tokens.inputs_in_turn(0, ids, 70)
+    for places, features in every:
+        chosen, one = next(turn)
+        assert chosen.tolist() == places.tolist()
+        assert torch.equal(one["input_ids"], features["input_ids"])
+    assert next(turn, None) is None
+
+
 def test_ids_far_apart_need_no_texts_between(encoder: SentenceTransformer) -> None:
     tokens = TokenTable(encoder, lambda ids: [f"cat {number}" for number in ids])
     ids = np.array([1_000_000, 7])

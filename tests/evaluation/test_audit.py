@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from sbert_triplet.data.examples import Examples, Ragged
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.data.texts import TextTable
-from sbert_triplet.evaluation.audit import Audit, Finding, audit_examples, equal_rows, known_prompts
+from sbert_triplet.evaluation.audit import Audit, Finding, Margin, audit_examples, equal_rows, known_prompts
+from sbert_triplet.evaluation.audit.lengths import CountTokens
 
 ROWS = 600
 
@@ -53,6 +55,16 @@ def words(ids: Any) -> list[str]:
     return [f"text {number}" for number in ids]
 
 
+def counted(count: Callable[[list[str]], list[int]], limit: int | None = None) -> CountTokens:
+    """Token counts of an encoder that reads ``limit`` of them."""
+
+    def read(role: str, ids: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        full = np.array(count(words(ids)), dtype=np.int64)
+        return full, full if limit is None else np.minimum(full, limit)
+
+    return read
+
+
 def found(audit: Audit, code: str) -> Finding:
     findings = [finding for finding in audit.findings if finding.code == code]
     assert len(findings) == 1, [finding.code for finding in audit.findings]
@@ -71,11 +83,11 @@ def test_clean_rows_give_no_finding(kind: Kind) -> None:
         bad_cells=[],
         exact_rows=np.arange(ROWS),
         other={"test": test},
-        tokenise=lambda texts: [7] * len(texts),
+        tokenise=counted(lambda texts: [7] * len(texts)),
         max_length=7,
         prompts_expected=known_prompts("sentence-transformers/all-MiniLM-L6-v2"),
         batch_plan=(5, 120),
-        margin=(0.2, 2.0, "cosine distance"),
+        margin=Margin(0.2, 2.0, "cosine distance"),
     )
     assert audit.findings == ()
     assert audit.errors == ()
@@ -241,7 +253,7 @@ def test_long_anchors_alone_do_not_look_swapped(long: str, short: str) -> None:
 def test_lengths_and_what_is_cut_off() -> None:
     rows = examples(Kind.PAIRS, np.arange(10), 10 + np.arange(10))
     audit = audit_examples(
-        rows, words, tokenise=lambda texts: [int(text[5:]) for text in texts], max_length=17
+        rows, words, tokenise=counted(lambda texts: [int(text[5:]) for text in texts], 17), max_length=17
     )
     assert audit.lengths["anchor"] == pytest.approx(
         {
@@ -268,24 +280,27 @@ def test_little_that_is_cut_off_is_a_note_and_no_limit_none() -> None:
     def count(texts: list[str]) -> list[int]:
         return [11 if text == "text 3" else 10 for text in texts]
 
-    audit = audit_examples(rows, words, tokenise=count, max_length=10)
+    audit = audit_examples(rows, words, tokenise=counted(count, 10), max_length=10)
     assert (found(audit, "truncated-texts").level, found(audit, "truncated-texts").rows) == ("note", (1003,))
     assert list(audit.lengths) == ["text"]
-    free = audit_examples(rows, words, tokenise=count)
+    free = audit_examples(rows, words, tokenise=counted(count))
     assert free.findings == ()
     assert "truncated_texts_share" not in free.lengths["text"]
 
 
 def test_lengths_of_much_text_come_from_a_sample_that_the_seed_fixes() -> None:
     rows = examples(Kind.LABELLED, np.arange(20_000), labels=np.arange(20_000) % 2)
-    counted: list[int] = []
+    asked: list[int] = []
 
     def count(texts: list[str]) -> list[int]:
-        counted.append(len(texts))
+        asked.append(len(texts))
         return [1 + int(text[5:]) % 100 for text in texts]
 
-    audits = [audit_examples(rows, words, tokenise=count, max_length=50, seed=seed) for seed in (1, 1, 2)]
-    assert counted == [5000] * 3
+    count_read = counted(count, 50)
+    audits = [
+        audit_examples(rows, words, tokenise=count_read, max_length=50, seed=seed) for seed in (1, 1, 2)
+    ]
+    assert asked == [5000] * 3
     assert audits[0] == audits[1]
     assert audits[0].lengths != audits[2].lengths
     finding = found(audits[0], "truncated-texts")
@@ -301,7 +316,7 @@ def test_equal_texts_are_counted_once_and_weigh_as_often_as_they_occur() -> None
         asked.extend(texts)
         return [10 if text == "text 1" else 2 for text in texts]
 
-    assert audit_examples(rows, words, tokenise=count).lengths["text"]["mean"] == 8.0
+    assert audit_examples(rows, words, tokenise=counted(count)).lengths["text"]["mean"] == 8.0
     assert sorted(asked) == ["text 1", "text 2"]
 
 
@@ -403,7 +418,7 @@ def test_a_single_class_or_score_is_an_error() -> None:
     ("margin", "says"), [(5.0, "can never be met"), (0.0, "asks for nothing"), (-1.0, "nothing")]
 )
 def test_a_margin_out_of_reach(margin: float, says: str) -> None:
-    audit = audit_examples(clean(Kind.PAIRS), words, margin=(margin, 2.0, "euclidean distance"))
+    audit = audit_examples(clean(Kind.PAIRS), words, margin=Margin(margin, 2.0, "euclidean distance"))
     finding = found(audit, "margin-out-of-reach")
     assert finding.level == "error"
     assert says in finding.message
@@ -411,7 +426,9 @@ def test_a_margin_out_of_reach(margin: float, says: str) -> None:
 
 
 def test_a_margin_at_the_end_of_the_range_is_within_it() -> None:
-    assert audit_examples(clean(Kind.PAIRS), words, margin=(2.0, 2.0, "euclidean distance")).findings == ()
+    assert (
+        audit_examples(clean(Kind.PAIRS), words, margin=Margin(2.0, 2.0, "euclidean distance")).findings == ()
+    )
 
 
 def test_leaks_between_given_files_through_both_sides_of_pairs() -> None:
@@ -475,7 +492,10 @@ def test_errors_come_first_and_json_holds_everything() -> None:
     rows.anchors[3], rows.positives[3] = 2, ROWS + 2
     rows.positives[9] = 9
     audit = audit_examples(
-        rows, words, margin=(5.0, 2.0, "euclidean distance"), tokenise=lambda texts: [3] * len(texts)
+        rows,
+        words,
+        margin=Margin(5.0, 2.0, "euclidean distance"),
+        tokenise=counted(lambda texts: [3] * len(texts)),
     )
     assert [finding.level for finding in audit.findings] == ["error", "warning", "note"]
     read = json.loads(json.dumps(audit.as_json()))

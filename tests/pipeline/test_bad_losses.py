@@ -61,6 +61,13 @@ def test_margins_beyond_the_range_of_their_distance(
     assert "Set loss.margin above 0" in message
 
 
+def test_a_boundary_beyond_the_range_of_the_distance(tables: Tables, train: Train) -> None:
+    loss = {"name": "margin_based", "distance": "euclidean", "alpha": 0.2, "beta": 1.9}
+    message = refusal(train, tables.labelled(), loss)
+    assert "A margin of 2.1 can never be met: euclidean lies between 0 and 2" in message
+    assert "Set the sum of loss.alpha and loss.beta above 0 and well below 2" in message
+
+
 def test_margins_inside_the_range_of_their_distance(tables: Tables, train: Train) -> None:
     loss = {"name": "triplet", "miner": "all", "distance": "squared_euclidean", "margin": 3.9}
     assert train(tables.labelled(), loss=loss).report["train"]["steps"] == 3

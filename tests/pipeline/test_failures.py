@@ -42,7 +42,7 @@ def chained(error: Exception, cause: Exception) -> Exception:
         (SafetensorError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (chained(RuntimeError("cannot write"), OSError(errno.ENOSPC, "full")), "the disk is full"),
         (OSError(errno.EFBIG, "File too large", "/x/y"), r"lets no file grow this large \(/x/y\)"),
-        (MemoryError(), "memory ran out: lower train.batch_size"),
+        (MemoryError(), "memory ran out: lower train.chunk_tokens"),
         (
             RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
             "memory ran out",
@@ -150,7 +150,9 @@ def test_running_out_of_memory_in_training(
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(job, "train", exhausted)
-    with pytest.raises(MachineError, match=r"memory ran out: lower train\.batch_size or train\.group_tokens"):
+    with pytest.raises(
+        MachineError, match=r"memory ran out: lower train\.chunk_tokens, or train\.batch_size"
+    ):
         train(tables.write("mine.csv", tables.pairs()))
     assert not Path("out").exists()
 

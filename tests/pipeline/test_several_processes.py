@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from sbert_triplet.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def launched(processes: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    "accelerate": ("accelerate.commands.launch", "--num_processes", "2", "--cpu"),
+    "a configuration": (
+        "accelerate.commands.launch",
+        "--config_file",
+        str(ROOT / "recipes" / "accelerate" / "two_processes_on_cpu.yaml"),
+    ),
+}
+
+
+def launched(launcher: str, folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    start = ["-m", *LAUNCHERS[launcher]]
+    if launcher != "torchrun":
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            start += ["--main_process_port", str(listener.getsockname()[1])]
     command = [sys.executable, *start, "-m", "sbert_triplet", *words, "--smoke", "--device", "cpu"]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
+        **variables,
     }
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
 
 
@@ -37,8 +57,12 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.mark.long
-def test_two_processes_leave_one_run(table: Path) -> None:
-    done = launched(2, table, "train", "faq.csv", "--set", "train.precision=fp32", "--out", "run")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_leave_one_run(launcher: str, table: Path) -> None:
+    parts = ["--set", "train.chunk_tokens=100"] if launcher == "a configuration" else []
+    done = launched(
+        launcher, table, "train", "faq.csv", "--set", "train.precision=fp32", *parts, "--out", "run"
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("Verdict on nDCG@10") == 1
     assert [item.name for item in table.iterdir() if item.is_dir()] == ["run"]
@@ -46,12 +70,38 @@ def test_two_processes_leave_one_run(table: Path) -> None:
     steps = [json.loads(line) for line in (table / "run" / "log.jsonl").read_text().splitlines()]
     assert report["train"]["steps"] == len(steps) == 3
     assert report["train"]["rows_per_second"] > 0
+    recipe = yaml.safe_load((table / "run" / "recipe.yaml").read_text(encoding="utf-8"))
+    assert recipe["train"]["chunk_tokens"] == (100 if parts else 0)
 
 
 @pytest.mark.long
 def test_what_is_wrong_is_said_once(table: Path) -> None:
-    done = launched(2, table, "train", "faqs.csv", "--out", "run")
+    done = launched("torchrun", table, "train", "faqs.csv", "--out", "run")
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1
     assert "faqs.csv" in done.stderr
+    assert not (table / "run").exists()
+
+
+@pytest.mark.long
+def test_sharded_weights_are_refused_in_one_line(table: Path) -> None:
+    words = ("train", "faq.csv", "--out", "run")
+    done = launched("torchrun", table, *words, ACCELERATE_USE_FSDP="true")
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") == 1
+    assert "recipes/accelerate/several_gpus.yaml" in done.stderr
+    assert not (table / "run").exists()
+
+
+def test_sharded_weights_are_wrong_input(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.chdir(table)
+    with pytest.raises(SystemExit) as caught:
+        app(["train", "faq.csv", "--smoke", "--out", "run"], prog_name="sbert-triplet")
+    assert caught.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("error: accelerate asks for sharded weights (FSDP)")
     assert not (table / "run").exists()

@@ -104,10 +104,12 @@ SYSTEMS = {
 }  # fmt: skip
 """A recipe for each system of triplet learning that the losses come from."""
 
+OTHERS = {"quickstart", "retrieval", "matryoshka", "several_losses", "curriculum"}
+
 
 def test_every_system_and_every_loss_has_a_recipe() -> None:
     requests = {name: read_request(name, {}, []) for name in packaged_recipes()}
-    assert set(requests) == SYSTEMS | {"quickstart", "retrieval", "matryoshka", "several_losses"}
+    assert set(requests) == SYSTEMS | OTHERS
     used = {request.recipe.loss.name for request in requests.values()}
     assert used - {None} == set(LOSSES)
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import copy
 import functools
 import gc
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -44,6 +51,81 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def _little_garbage_to_look_through() -> None:
     """A trainer collects garbage at its start, which takes long over all that was imported."""
     gc.freeze()
+
+
+def imported(file: str) -> ModuleType:
+    """A file of this folder that is both a script and a module."""
+    path = Path(__file__).with_name(file)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def started(rank: int, port: int, script: str, folder: Path, words: Sequence[str]) -> subprocess.Popen[str]:
+    path = Path(__file__).with_name(script)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(path.parents[2]), os.environ.get("PYTHONPATH", "")]),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    (folder / str(rank)).mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, str(path), str(folder), *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+TwoProcesses = Callable[..., list[tuple[int, str]]]
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> TwoProcesses:
+    """Runs ``script FOLDER WORDS`` as two processes of one run: exit code and output of each."""
+
+    def carried_out(script: str, folder: Path, *words: str, limit: float = 300) -> list[tuple[int, str]]:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = int(listener.getsockname()[1])
+        processes = [started(rank, port, script, folder, words) for rank in (0, 1)]
+        end = time.monotonic() + limit
+        try:
+            outputs = [each.communicate(timeout=max(end - time.monotonic(), 1))[0] for each in processes]
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the processes wait for each other: nothing after {limit} s")
+        finally:
+            for each in processes:
+                each.kill()
+        return [(each.returncode, output) for each, output in zip(processes, outputs, strict=True)]
+
+    return carried_out
+
+
+@pytest.fixture(scope="session")
+def every_run() -> ModuleType:
+    """``several_processes.py``: a run of each loss of the package, and what they are made of."""
+    return imported("several_processes.py")
+
+
+@pytest.fixture(scope="session")
+def imported_script(every_run: ModuleType) -> Callable[[str], ModuleType]:
+    """Imports another script of this folder, which may import ``several_processes``."""
+    del every_run
+    return imported
 
 
 @functools.cache

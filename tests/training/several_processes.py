@@ -6,6 +6,7 @@ writes what each run gave to ``FOLDER/RANK.pt``.
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import sys
@@ -22,13 +23,15 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
+from sentence_transformers.base.modules import Router
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from torch import Tensor
 from transformers import TrainerCallback
 
 from sbert_triplet.data.examples import Examples, Ragged
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.encoding.tiny import tiny_encoder
-from sbert_triplet.encoding.tokens import TokenTable
+from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.losses.batch import Embedded, Loss, LossOutput
 from sbert_triplet.losses.cosent import CoSENTLoss
 from sbert_triplet.losses.matryoshka import MatryoshkaLoss
@@ -54,6 +57,8 @@ TEXTS = [
 ]
 STEPS = 8
 JOINT = "several data sets"
+ROUTED = ("routes after one encoder", "an encoder for each side")
+"""Models that part queries from documents: a step uses some parameters for a part of the texts only."""
 
 
 @dataclass
@@ -192,7 +197,7 @@ def every_loss() -> dict[str, Callable[[], tuple[Examples, Loss, Batches]]]:
     def frozen() -> tuple[Examples, Loss, Batches]:
         return by_name("oasis", build_loss("oasis", dimensions=16, rank=4))
 
-    given = {name: one(name) for name in LOSSES if name not in WITH_CHANCE}
+    given = {name: one(name) for name in LOSSES}
     return given | {"nested": nested, FROZEN: frozen}
 
 
@@ -224,12 +229,27 @@ def encoder(dtype: torch.dtype) -> SentenceTransformer:
     return model.to(dtype)
 
 
-def collator_of(examples: Examples, loss: Loss, model: SentenceTransformer) -> Collator:
+def routed(name: str) -> SentenceTransformer:
+    """An encoder in fp64 with routes for queries and documents, all of it or at its end."""
+    model = encoder(torch.float64)
+    torch.manual_seed(1)
+    if name == ROUTED[0]:
+        routes = Router.for_query_document([Dense(16, 16)], [Dense(16, 16)])
+        modules = [model[0], model[1], routes, Normalize()]
+    else:
+        other = copy.deepcopy(model)
+        modules = [Router.for_query_document([model[0], model[1]], [other[0], other[1]]), Normalize()]
+    return SentenceTransformer(modules=modules, device="cpu").double()
+
+
+def collator_of(
+    examples: Examples, loss: Loss, model: SentenceTransformer, sides: tuple[Side, Side] = ("text", "text")
+) -> Collator:
     collator = Collator(
         examples,
         TokenTable(model, lambda ids: [TEXTS[number] for number in ids]),
         loss.needs_for(examples.kind.value),
-        ("text", "text"),
+        sides,
         40,
         KnownPositives(examples.known_positives()),
         guide=table_guide,
@@ -257,27 +277,39 @@ def joint(model: SentenceTransformer) -> tuple[Loss, JointCollator, Batches]:
     return LossPerDataset(losses, ["rows", "classes", "scores"]), JointCollator(collators), batches
 
 
-def run(name: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
-    """Train for a few steps with this package's trainer: in fp64 with Adam, in fp32 with SGD.
-
-    Adam makes rounding of gradients that are zero but for rounding as large as any other.
-    """
+def prepared(
+    name: str, model: SentenceTransformer, *, cached: bool = False
+) -> tuple[Objective, Collator | JointCollator, Batches]:
+    """The objective of a run, and where its batches come from."""
+    torch.manual_seed(5)  # what a loss draws for its parameters is then the same whenever it is made
     loss: Loss
     collator: Collator | JointCollator
     if name == JOINT:
         loss, collator, batches = joint(model)
+    elif name in ROUTED:
+        examples, loss, batches = ranking()
+        collator = collator_of(examples, loss, model, ("query", "document"))
     else:
         examples, loss, batches = (RUNS | every_loss())[name]()
         collator = collator_of(examples, loss, model)
     if name == FROZEN:
         model.requires_grad_(False)
     # The learned metrics and classifiers are of the encoder's precision, so that fp64 is exact.
-    objective = Objective(model, loss.to(model.dtype))
+    return Objective(model, loss.to(model.dtype), cached=cached), collator, batches
+
+
+def run(name: str, model: SentenceTransformer, folder: Path, *, cached: bool = False) -> dict[str, Any]:
+    """Train for a few steps with this package's trainer: in fp64 with Adam, in fp32 with SGD.
+
+    Adam makes rounding of gradients that are zero but for rounding as large as any other.
+    """
+    objective, collator, batches = prepared(name, model, cached=cached)
     settings = TrainSettings(steps=STEPS, learning_rate=1e-3, warmup=0.0, max_grad_norm=0.1, save_steps=STEPS)
     arguments = training_arguments(settings, folder / name, device="cpu")
     if model.dtype is torch.float32:
         arguments.optim, arguments.learning_rate = "sgd", 0.05
     seen = Seen(objective)
+    folder.mkdir(exist_ok=True)
     log = StepLog(folder / f"{name}.jsonl", objective)
     scores = iter([0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1])
     best = BestOnDev(objective, lambda: next(scores), metric="AP", steps=1, patience=None, log=log)
@@ -364,9 +396,16 @@ def everything(folder: Path) -> dict[str, dict[str, Any]]:
     encoders = {
         f"{name} {dtype}": encoder(dtype) for name in RUNS for dtype in (torch.float32, torch.float64)
     }
-    encoders |= {f"{name} {torch.float64}": encoder(torch.float64) for name in (*every_loss(), JOINT)}
+    names = [name for name in (*every_loss(), JOINT) if name not in WITH_CHANCE]
+    encoders |= {f"{name} {torch.float64}": encoder(torch.float64) for name in names}
+    encoders |= {f"{name} {torch.float64}": routed(name) for name in ROUTED}
     others = {name: encoder(torch.float32) for name in (*TABLES, "views")}
+    again = {f"{name} {torch.float64}": encoder(torch.float64) for name in names}
+    again |= {f"{name} {torch.float64}": routed(name) for name in ROUTED}
     found = {name: run(name.rpartition(" ")[0], model, folder) for name, model in encoders.items()}
+    if "WORLD_SIZE" in os.environ:
+        for name, model in again.items():
+            found[f"cached {name}"] = run(name.rpartition(" ")[0], model, folder / "cached", cached=True)
     found["views"] = {"differences": views(others.pop("views"), folder)}
     return found | {name: run_in_library(name, model, folder) for name, model in others.items()}
 

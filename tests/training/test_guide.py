@@ -40,8 +40,25 @@ def test_rows_are_those_of_the_guide_with_its_own_vocabulary_and_prompts(
     expected = guide.encode_document([texts[50], texts[1]])
     np.testing.assert_allclose(table("document", np.array([50, 1])), expected, atol=1e-6)
     assert len(list(tmp_path.glob("*.npy"))) == 2
+    assert isinstance(table._rows[0], np.memmap)
     with pytest.raises(KeyError, match="9"):
         table("query", np.array([1, 9]))
+
+
+def test_its_progress_goes_over_all_forms_and_its_own_width_is_kept(texts: list[str], tmp_path: Path) -> None:
+    guide, calls = other_encoder(texts), []
+    guide.prompts.update(query="red ")
+    guide.truncate_dim = 8
+    table = GuideTable(
+        guide,
+        lambda ids: [texts[number] for number in ids],
+        [("query", np.array([3, 1])), ("document", np.array([1, 7, 50])), ("query", np.array([4]))],
+        tmp_path,
+        progress=lambda *call: calls.append(call),
+    )
+    assert calls[-1] == (6, 6)
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+    np.testing.assert_allclose(table("text", np.array([7])), guide.encode([texts[7]]), atol=1e-6)
 
 
 def test_the_loss_sees_the_guide_of_every_column_and_negative(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -9,10 +10,16 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from sbert_triplet.data.examples import Examples
+from sbert_triplet.encoding.tiny import tiny_encoder
 from sbert_triplet.losses.triplet import TripletLoss
 from sbert_triplet.training import measure
 from sbert_triplet.training.collate import Collator
-from sbert_triplet.training.measure import MEASURED_ROWS, choose_precision, seconds_per_token
+from sbert_triplet.training.measure import (
+    MEASURED_ROWS,
+    choose_precision,
+    graph_bytes_per_token,
+    seconds_per_token,
+)
 from sbert_triplet.training.objective import Objective
 
 Encoder = Callable[..., SentenceTransformer]
@@ -83,3 +90,43 @@ def test_bf16_where_it_is_supported_and_clearly_faster(
 def test_the_processor_computes_in_bf16() -> None:
     assert measure.bf16_supported(torch.device("cpu"))
     assert not measure.bf16_supported(torch.device("mps"))
+
+
+def live_tensors() -> int:
+    gc.collect()
+    return sum(type(item) is torch.Tensor for item in gc.get_objects())
+
+
+def test_the_graph_that_was_measured_is_let_go_and_nothing_else_stays(measured: Measured) -> None:
+    objective, collator = measured
+    graph_bytes_per_token(objective, collator, BATCHES[0], "fp32")
+    state = torch.random.get_rng_state()
+    counted = {name: tensor.clone() for name, tensor in objective.loss.state_dict().items()}
+    before = live_tensors()
+    assert graph_bytes_per_token(objective, collator, BATCHES[0], "fp32") > 0
+    assert live_tensors() == before
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert objective.last is None
+    assert all(torch.equal(tensor, counted[name]) for name, tensor in objective.loss.state_dict().items())
+
+
+def test_the_bytes_of_a_layer_are_those_of_a_hand_count(
+    labelled: Examples, texts: list[str], make_collator: Callable[..., Collator]
+) -> None:
+    sizes, width, inner, heads = {}, 16, 32, 4
+    for layers in (1, 2, 3):
+        model = tiny_encoder(texts, dimensions=width, layers=layers)
+        loss = TripletLoss(margin=0.3, miner="hard")
+        objective, collator = Objective(model, loss), make_collator(labelled, model, loss)
+        for precision in ("fp32", "bf16"):
+            sizes[layers, precision] = graph_bytes_per_token(objective, collator, BATCHES[0], precision)
+    lengths = collator.tokens.lengths(0, labelled.anchors[BATCHES[0][:MEASURED_ROWS]])
+    # In fp32 the layer's input, three projections, what attention makes of them, and two sums with the norm
+    # between them; before and after the activation; a byte for each number that dropout may drop; two
+    # numbers for each norm.
+    numbers = 4 * (8 * width + 2 * inner + 2 * 2)
+    expected = numbers + 2 * width + heads * (lengths**2).sum() / lengths.sum()
+    one, two, three = (sizes[layers, "fp32"] for layers in (1, 2, 3))
+    assert two - one == pytest.approx(expected, rel=5e-3)
+    assert three - two == pytest.approx(expected, rel=5e-3)
+    assert 0 < sizes[3, "bf16"] - sizes[2, "bf16"] < expected

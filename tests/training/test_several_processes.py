@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,80 +12,35 @@ from torch import Tensor
 
 from sbert_triplet.losses.names import LOSSES
 
-SCRIPT = Path(__file__).with_name("several_processes.py")
-LIMIT = 240
 RUNS = [
     f"{name} {dtype}"
     for name in ("ranking", "mined", "scored", "few")
     for dtype in (torch.float32, torch.float64)
 ]
+ROUTED = ("routes after one encoder", "an encoder for each side")
 EVERY = [
     f"{name} {torch.float64}"
-    for name in (*(set(LOSSES) - {"simcse"}), "nested", "frozen encoder", "several data sets")
+    for name in (*(set(LOSSES) - {"simcse"}), "nested", "frozen encoder", "several data sets", *ROUTED)
 ]
 EVERY.sort()
 TABLES = ["columns of pairs", "a column with labels"]
 Found = dict[str, dict[str, Any]]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def start(rank: int, port: int, folder: Path) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH", "")]),
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    (folder / str(rank)).mkdir()
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+TwoProcesses = Callable[..., list[tuple[int, str]]]
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
+def ranks(two_processes: TwoProcesses, tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     """What each of two processes found."""
-    folder, port = tmp_path_factory.mktemp("ranks"), free_port()
-    processes = [start(rank, port, folder) for rank in (0, 1)]
-    end = time.monotonic() + LIMIT
-    try:
-        outputs = [process.communicate(timeout=max(end - time.monotonic(), 1))[0] for process in processes]
-    except subprocess.TimeoutExpired:
-        pytest.fail(f"the processes wait for each other: nothing after {LIMIT} s")
-    finally:
-        for process in processes:
-            process.kill()
-    for process, output in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, output[-3000:]
+    folder = tmp_path_factory.mktemp("ranks")
+    for code, output in two_processes("several_processes.py", folder):
+        assert code == 0, output[-3000:]
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def alone(every_run: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Found:
     """What one process finds."""
-    spec = importlib.util.spec_from_file_location("several_processes", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    found: Found = module.everything(tmp_path_factory.mktemp("alone"))
+    found: Found = every_run.everything(tmp_path_factory.mktemp("alone"))
     return found
 
 
@@ -118,6 +68,17 @@ def test_both_processes_end_with_equal_weights(run: str, ranks: list[Found]) -> 
     one, other = (found[run]["weights"] for found in ranks)
     assert one.keys() == other.keys()
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+@pytest.mark.parametrize("run", EVERY)
+def test_the_graph_of_one_group_at_a_time_gives_them_too(run: str, ranks: list[Found], alone: Found) -> None:
+    """One process keeps the whole graph, each of two that of a group."""
+    expected, found = alone[run], ranks[0][f"cached {run}"]
+    assert found["losses"] == pytest.approx(expected["losses"], abs=1e-11)
+    for one, other in zip(found["gradients"], expected["gradients"], strict=True):
+        assert_close(one, other, 1e-11)
+    assert_close(found["weights"], expected["weights"], 1e-11)
+    assert_close(ranks[1][f"cached {run}"]["weights"], found["weights"], 0.0)
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -104,16 +105,22 @@ def small_classes(examples: Examples, batch_plan: tuple[int, int] | None) -> lis
     return findings
 
 
-def unreachable_margin(margin: tuple[float, float, str] | None) -> list[Finding]:
-    """A ``margin``: (value, largest value of the distance on the encoder's output, name of the distance)."""
-    if margin is None:
+class Margin(NamedTuple):
+    """A margin, the largest value of its ``distance`` on the encoder's output, and the key that sets it."""
+
+    value: float
+    reach: float
+    distance: str
+    key: str = "loss.margin"
+
+
+def unreachable_margin(margin: Margin | None) -> list[Finding]:
+    """An error where the margin can never be met, or asks for nothing."""
+    if margin is None or 0 < margin.value <= margin.reach:
         return []
-    value, reach, distance = margin
-    if 0 < value <= reach:
-        return []
-    why = "can never be met" if value > reach else "asks for nothing"
+    why = "can never be met" if margin.value > margin.reach else "asks for nothing"
     message = (
-        f"A margin of {value:g} {why}: {distance} lies between 0 and {reach:g} on this encoder's output. "
-        f"Set loss.margin above 0 and well below {reach:g}."
+        f"A margin of {margin.value:g} {why}: {margin.distance} lies between 0 and {margin.reach:g} on this "
+        f"encoder's output. Set {margin.key} above 0 and well below {margin.reach:g}."
     )
     return [Finding("margin-out-of-reach", "error", message)]

@@ -11,6 +11,7 @@ from sbert_triplet.evaluation.audit.leaks import leaks
 from sbert_triplet.evaluation.audit.lengths import CountTokens, lengths_of
 from sbert_triplet.evaluation.audit.pairs import equal_sides, false_negatives, swapped_columns
 from sbert_triplet.evaluation.audit.plan import (
+    Margin,
     constant_labels,
     few_rows,
     refused_cells,
@@ -34,7 +35,7 @@ def audit_examples(
     prompts_expected: Prompts | str | None = None,
     prompts_set: bool = False,
     batch_plan: tuple[int, int] | None = None,
-    margin: tuple[float, float, str] | None = None,
+    margin: Margin | None = None,
     seed: int = 13,
 ) -> Audit:
     """Everything that is wrong or doubtful about ``examples``, the rows to train on.
@@ -42,11 +43,11 @@ def audit_examples(
     ``texts`` gives the texts of text ids. ``bad_cells``: (source row, column, reason) of cells
     that could not be used; ``set_aside``: whether that is as asked for, else it is an error.
     ``exact_rows``: (N,) as of ``equal_rows``, tells exact duplicates from normalised ones.
-    ``other``: given files by name (dev, test), with ids of the same text table. ``tokenise``: token
-    counts of texts, special tokens and prompt included; ``max_length``: how many the encoder reads.
+    ``other``: given files by name (dev, test), with ids of the same text table. ``tokenise``: for a
+    role (anchor, positive, negative, text) and text ids their token counts, special tokens and prompt
+    included, without and with the encoder's limit; ``max_length``: that limit.
     ``prompts_expected``: as of ``known_prompts``. ``batch_plan``: classes and texts of a class in a
-    batch. ``margin``: its value, the largest value of the distance on the encoder's output, and the
-    distance's name. ``seed`` chooses the samples.
+    batch. ``margin``: that of the loss. ``seed`` chooses the samples.
     """
     other = other or {}
     findings: list[Finding] = refused_cells(bad_cells or (), set_aside)
@@ -68,5 +69,5 @@ def audit_examples(
     findings += leaks(examples, other)
     if tokenise is None:
         return Audit(in_order(findings), {})
-    lengths, cut_off = lengths_of(examples, texts, tokenise, max_length, seed)
+    lengths, cut_off = lengths_of(examples, tokenise, max_length, seed)
     return Audit(in_order([*findings, *cut_off]), lengths)
