@@ -167,3 +167,16 @@ def test_rows_reach_beyond_a_sliding_window_and_keep_their_frame(encoder: Senten
         inner = np.isin(rows.tokens, [tokenizer.cls_token_id, tokenizer.sep_token_id])
         assert inner.sum() == 6
         assert not np.isin(rows.tokens, [tokenizer.pad_token_id, tokenizer.mask_token_id]).any()
+
+
+def test_a_trainers_wrapper_in_half_precision_changes_nothing(minilm: SentenceTransformer) -> None:
+    model = copy.deepcopy(minilm)
+    plain = model.forward
+
+    def wrapped(*given: Any, **named: Any) -> Any:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return plain(*given, **named)
+
+    vars(model)["forward"] = wrapped
+    assert why_not_packed(model) == ""
+    assert vars(model)["forward"] is wrapped
