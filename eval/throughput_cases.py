@@ -97,7 +97,7 @@ def cpu_cases(
 ) -> Iterator[Case]:
     """bf16 before fp32. Batches from ``large`` on are of docstrings only, and in the first of them alone."""
     wanted = sorted(precisions)
-    ours, st = ("ours",), ("st", "st merged", "st cached 512", "st cached 2048")
+    ours, st = ("ours", "ours cached"), ("st", "st merged", "st cached 512", "st cached 2048")
     cached = ("st cached", "st cached 512", "st cached 2048")
     for model in models:
         for precision in wanted:
