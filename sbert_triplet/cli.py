@@ -76,6 +76,12 @@ Model = Annotated[
         rich_help_panel=RECIPE,
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEVICE", help="cpu, cuda, cuda:1, mps; else the best at hand.", rich_help_panel=RUN
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=RUN)]
 Smoke = Annotated[
     bool,
@@ -138,12 +144,7 @@ def train(
         ),
     ] = False,
     smoke: Smoke = False,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DEVICE", help="cpu, cuda, cuda:1, mps; else the best at hand.", rich_help_panel=RUN
-        ),
-    ] = None,
+    device: Device = None,
     debug: Debug = False,
 ) -> None:
     """Train on your data and compare base and tuned model on held-out rows."""
@@ -210,6 +211,60 @@ def check(
         )
         home = out or Path("runs") / f"{request.name}-check"
         check(request.recipe, home, folder=request.folder, options=options)
+
+
+@app.command()
+def mine(
+    source: DataOrRecipe,
+    anchor: Anchor = None,
+    positive: Positive = None,
+    negative: Negative = None,
+    label: Label = None,
+    score: Score = None,
+    weight: Weight = None,
+    model: Model = None,
+    set_: Set = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where negatives/ goes; else runs/NAME.", rich_help_panel=RUN),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="NAME of the folder; else the recipe's or file's.", rich_help_panel=RUN
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace negatives mined before.", rich_help_panel=RUN)
+    ] = False,
+    smoke: Smoke = False,
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Mine hard negatives for the training rows, with the audit of suspects; nothing is trained."""
+    with guarded(debug):
+        from sbert_triplet.pipeline.job import Options
+        from sbert_triplet.pipeline.mining_alone import mine
+        from sbert_triplet.pipeline.request import read_request
+
+        terminal = Terminal()
+        request = read_request(
+            source,
+            roles_given(anchor, positive, negative, label, score, weight),
+            set_ or (),
+            model=model,
+            name=name,
+        )
+        terminal.say(request.sentence)
+        options = Options(
+            overwrite=overwrite,
+            smoke=smoke,
+            device=device,
+            say=terminal.say,
+            progress=terminal.progress,
+            decisions=request.decisions,
+        )
+        mine(request.recipe, out or Path("runs") / request.name, folder=request.folder, options=options)
 
 
 @app.command()

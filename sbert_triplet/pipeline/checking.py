@@ -17,8 +17,13 @@ from sbert_triplet.pipeline.tasks import TEXTS_ALIKE
 from sbert_triplet.recipe.model import Recipe
 
 
-def audit_data(recipe: Recipe, data: Gathered, encoder: Encoder, tokens: TokenTable, plan: Plan) -> Audit:
-    """Everything doubtful about the training rows, and leaks into given dev and test rows."""
+def audit_data(
+    recipe: Recipe, data: Gathered, encoder: Encoder, tokens: TokenTable, plan: Plan | None = None
+) -> Audit:
+    """Everything doubtful about the training rows, and leaks into given dev and test rows.
+
+    ``plan``: of the training, where there is to be one.
+    """
     model = encoder.model
 
     def count(role: str, ids: IntArray) -> tuple[IntArray, IntArray]:
@@ -38,8 +43,8 @@ def audit_data(recipe: Recipe, data: Gathered, encoder: Encoder, tokens: TokenTa
         max_length=model.max_seq_length,
         prompts_expected=known_prompts(encoder.resolved.name),
         prompts_set=any(model.prompts.values()),
-        batch_plan=_batch_plan(data, plan),
-        margin=plan.margin,
+        batch_plan=_batch_plan(data, plan) if plan else None,
+        margin=plan.margin if plan else None,
         seed=recipe.train.seed,
     )
 

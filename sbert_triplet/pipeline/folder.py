@@ -16,6 +16,7 @@ FINISHED = "report.json"
 RECIPE = "recipe.yaml"
 LOG = "log.jsonl"
 REPLACED = ".replaced"
+NEGATIVES, SUSPECTS = "negatives", "suspects.parquet"
 OWN = (
     RECIPE,
     "data.json",
@@ -23,7 +24,7 @@ OWN = (
     "report.html",
     "report.md",
     LOG,
-    "negatives",
+    NEGATIVES,
     "curriculum.parquet",
     "checkpoints",
     "candidate",
@@ -70,6 +71,17 @@ class RunFolder:
         written = self.path / "data.json"
         if written.exists() and not _has(written, "findings"):
             raise InputError(f"{written}: is no audit's; name another folder with --out")
+
+    def refuse_unless_for_mining(self, overwrite: bool) -> None:
+        """Raise InputError where the folder cannot be made, or a finished run or negatives lie in it."""
+        if (self.path / FINISHED).exists():
+            raise InputError(f"{self.path}: holds a finished run; name another folder with --out")
+        self.refuse_unless_free(overwrite)
+        if (self.path / NEGATIVES).exists() and not overwrite:
+            raise InputError(
+                f"{self.path}: holds mined negatives; name another folder with --out, "
+                "or give --overwrite to replace them"
+            )
 
     def refuse_to_replace(self, model: Path) -> None:
         """Raise InputError where the encoder to start from lies in the folder that is about to be emptied."""

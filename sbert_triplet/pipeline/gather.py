@@ -103,6 +103,7 @@ class Gatherer:
             dev=dev,
             test=test,
             pool=pool_of([read, *parts.values()], self.documents),
+            documents=pool_of([], self.documents),
             roles=self.roles,
             fingerprint=self.digest.hexdigest(),
             method=splits.method,

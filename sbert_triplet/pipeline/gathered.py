@@ -17,11 +17,15 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to train on. ``repeats``: how often each comes in one pass, None where each comes once."""
+    """Rows to train on. ``repeats``: how often each comes in one pass, None where each comes once.
+
+    ``blocked``: (n, 2) text ids that are no negatives of each other, beside the rows' known positives.
+    """
 
     name: str
     examples: Examples
     repeats: IntArray | None = None
+    blocked: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,10 @@ class Gathered:
     """The data of a run.
 
     ``train``, ``dev`` and ``test`` share the ids of ``texts``; ``pool`` are the text ids of every
-    document that search ranks. ``repeats``: how often each training row comes in one pass, None where
-    each comes once. ``exact``: (N,) of the training rows, equal where two rows are the same to the
-    letter; None where that is not known. ``groups``: of the test rows, what is resampled whole.
+    document that search ranks, ``documents`` those of a corpus. ``repeats``: how often each training
+    row comes in one pass, None where each comes once. ``exact``: (N,) of the training rows, equal where
+    two rows are the same to the letter; None where that is not known. ``groups``: of the test rows, what
+    is resampled whole.
     ``given``: dev and test where they were not cut from train. ``bad_cells``: (row from 0, column,
     reason) of the ``rows_set_aside``. ``others``: data sets that are only trained on, each for losses
     of its own; ``places``: which of them each loss with a data set takes, in the recipe's order.
@@ -46,6 +51,7 @@ class Gathered:
     fingerprint: str
     method: str
     sources: tuple[str, ...]
+    documents: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     repeats: IntArray | None = None
     exact: IntArray | None = None
     groups: IntArray | None = None

@@ -24,11 +24,13 @@ from sbert_triplet.pipeline.checking import (
 from sbert_triplet.pipeline.comparison import gather_evidence
 from sbert_triplet.pipeline.conclusion import conclude
 from sbert_triplet.pipeline.decide import choose_metrics
+from sbert_triplet.pipeline.documents import documents_seen
 from sbert_triplet.pipeline.evidence import Evidence, measured_on, refuse_unknown_slices
 from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
+from sbert_triplet.pipeline.marks import refuse_to_lose_marks
 from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
 from sbert_triplet.pipeline.plan import Plan, plan_training
 from sbert_triplet.pipeline.recorded import recorded_yaml
@@ -111,6 +113,7 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
             out, options = Path(scratch) / "run", replace(options, say=lambda _: None, progress=None)
         home = RunFolder(out)
         home.refuse_unless_free(options.overwrite)
+        refuse_to_lose_marks(out, recipe, folder)
         with machine_failures(out), recorded_threads(options.decisions):
             ready = prepare(recipe, Path(scratch), folder, options)
             refuse_errors(ready.audit)
@@ -135,7 +138,7 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     """Measure, train, measure again, save and report; returns ``report.json``, nothing but in the leader."""
     home.start(_needed_bytes(ready.encoder))
     home.write_text("recipe.yaml", ready.recipe_yaml)
-    home.write_json("data.json", data_record(ready))
+    home.write_json("data.json", data_record(ready.data, ready.audit))
     evidence = Evidence(
         ready.recipe,
         ready.data,
@@ -175,11 +178,36 @@ def prepare(
     ``set_aside``: rows that cannot be used are found by the audit; else the recipe decides whether
     they are refused.
     """
+    recipe, data, encoder = load(recipe, scratch, folder, options, set_aside=set_aside)
+    metrics = choose_metrics(recipe, data)
+    held_out = measured_on(data, metrics)
+    refuse_unknown_slices(recipe.evaluate.slices, data.test)
+    tokens = encoder.tokens(data)
+    setting = Setting(recipe, data, encoder, tokens, scratch, folder, options.progress)
+    plan = plan_training(setting, options.decisions)
+    if plan.negatives is not None:
+        data = replace(data, documents_seen=documents_seen(plan.negatives.rows.examples, data.test))
+        for line in plan.negatives.lines():
+            options.say(line)
+    dev = measured_on(data, metrics[:1], "dev") if plan.recipe.train.eval_steps is not None else None
+    names = tuple(metric.name for metric in metrics)
+    resolved = plan.recipe.model_copy(
+        update={"evaluate": plan.recipe.evaluate.model_copy(update={"metrics": names})}
+    )
+    audit = audit_data(resolved, data, encoder, tokens, plan)
+    tell_findings(options, recipe, data, audit)
+    text = recorded_yaml(resolved, plan.decisions, folder)
+    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch)
+
+
+def load(
+    recipe: Recipe, scratch: Path, folder: Path | None, options: Options, *, set_aside: bool = False
+) -> tuple[Recipe, Gathered, Encoder]:
+    """The recipe, made small where ``options.smoke`` says so, its data, and its encoder."""
     refuse_parted_encoder()
     set_seed(recipe.train.seed)
     if options.smoke:
         recipe = smoke(recipe)
-    if options.smoke:
         device_named(options.device)
     loaded = None if options.smoke else load_encoder(recipe, options.device, folder, options.decisions)
     if loaded is not None:
@@ -188,24 +216,11 @@ def prepare(
     data = Gatherer(recipe, folder, scratch, options.say, set_aside=set_aside).gather()
     encoder = loaded or Encoder.tiny(recipe, data)
     join(encoder.model.device.type)
-    metrics = choose_metrics(recipe, data)
-    held_out = measured_on(data, metrics)
-    refuse_unknown_slices(recipe.evaluate.slices, data.test)
-    tokens = encoder.tokens(data)
-    setting = Setting(recipe, data, encoder, tokens, scratch, folder, options.progress)
-    plan = plan_training(setting, options.decisions)
-    dev = measured_on(data, metrics[:1], "dev") if plan.recipe.train.eval_steps is not None else None
-    names = tuple(metric.name for metric in metrics)
-    resolved = plan.recipe.model_copy(
-        update={"evaluate": plan.recipe.evaluate.model_copy(update={"metrics": names})}
-    )
-    audit = audit_data(resolved, data, encoder, tokens, plan)
-    _tell_findings(options, recipe, data, audit)
-    text = recorded_yaml(resolved, plan.decisions, folder)
-    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch)
+    return recipe, data, encoder
 
 
-def _tell_findings(options: Options, recipe: Recipe, data: Gathered, audit: Audit) -> None:
+def tell_findings(options: Options, recipe: Recipe, data: Gathered, audit: Audit) -> None:
+    """Say what the audit found, how the rows were split, and what is worth noting."""
     for line in audit.lines():
         options.say(line)
     if any(finding.rows for finding in audit.findings):
@@ -237,7 +252,7 @@ def check(
             options.say(line)
         options.say("Rows: " + ", ".join(f"{split} {rows:,}" for split, rows in ready.data.rows.items()))
         options.say(expected(ready.plan, ready.encoder))
-        home.write_json("data.json", data_record(ready))
+        home.write_json("data.json", data_record(ready.data, ready.audit))
     options.say(f"Written: {out / 'data.json'}")
     refuse_errors(ready.audit)
     return ready

@@ -16,10 +16,12 @@ from sentence_transformers import SentenceTransformer
 from sbert_triplet.encoding.loading import load_model
 from sbert_triplet.encoding.tokens import Side, ends_in_routes, form_of
 from sbert_triplet.errors import MachineError
+from sbert_triplet.evaluation.audit import Audit
 from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.verdict import plain_sentence, verdict
 from sbert_triplet.pipeline.comparison import Found
 from sbert_triplet.pipeline.environment import environment, peak_memory_bytes
+from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.publishing.card import card_text
 
@@ -94,9 +96,8 @@ def _encoded(model: SentenceTransformer, side: Side, texts: list[str]) -> NDArra
     return np.asarray(model.encode(texts, show_progress_bar=False, task=form_of(model, side).task))
 
 
-def data_record(ready: Prepared) -> dict[str, Any]:
+def data_record(data: Gathered, audit: Audit) -> dict[str, Any]:
     """``data.json``."""
-    data = ready.data
     return {
         "sources": list(data.sources),
         "fingerprint": data.fingerprint,
@@ -108,7 +109,7 @@ def data_record(ready: Prepared) -> dict[str, Any]:
         "documents": len(data.pool),
         "split": data.method,
         "notes": list(data.notes),
-        **ready.audit.as_json(),
+        **audit.as_json(),
     }
 
 

@@ -22,6 +22,7 @@ from sbert_triplet.pipeline.decide import (
     choose_learning_rate,
 )
 from sbert_triplet.pipeline.gathered import Gathered
+from sbert_triplet.pipeline.mining import Negatives, with_mined_negatives
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.pipeline.tasks import Setting, Task, joined, queue_size, tasks_of
 from sbert_triplet.recipe.loss import LossRecipe
@@ -55,6 +56,7 @@ class Plan:
     frozen: tuple[str, ...] = ()
     margin: Margin | None = None
     curriculum: Curriculum | None = None
+    negatives: Negatives | None = None
 
     def sentence(self) -> str:
         settings = self.settings
@@ -73,7 +75,8 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
     for a loss that does not suit the data, and for a margin that its distance never reaches.
     """
     recipe, encoder = setting.recipe, setting.encoder
-    tasks = tasks_of(setting, lambda rows: choose_batch_size(recipe, rows))
+    main, negatives = with_mined_negatives(setting)
+    tasks = tasks_of(setting, lambda rows: choose_batch_size(recipe, rows), main)
     margin = _margin_within_reach(tasks, encoder)
     loss, batches, collator = _joined(tasks, recipe.train.seed)
     frozen = tuple(freeze(encoder.model, recipe.train.freeze, loss=loss))
@@ -101,9 +104,20 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
     settings = _settings(recipe, steps, batch_size, precision, parameters)
     memory = {"group_tokens": setting.group_tokens, "chunk_tokens": chunk}
     resolved = _resolved(recipe, tasks, settings, rows, memory)
-    decisions = _decisions(setting.data, encoder, batches, per_step)
+    timing = {"seconds_per_step": round(per_step, 4), "batches_per_epoch": len(batches)}
+    decisions = known_of(setting.data, encoder) | timing
     return Plan(
-        resolved, objective, collator, batches, settings, per_step, decisions, frozen, margin, curriculum
+        resolved,
+        objective,
+        collator,
+        batches,
+        settings,
+        per_step,
+        decisions,
+        frozen,
+        margin,
+        curriculum,
+        negatives,
     )
 
 
@@ -153,16 +167,14 @@ def _margin(loss_recipe: LossRecipe, loss: Loss, encoder: Encoder) -> Margin | N
     return Margin(float(margin), float(reach), distance.name, key)
 
 
-def _decisions(data: Gathered, encoder: Encoder, batches: Batches, per_step: float) -> dict[str, Any]:
-    """What is recorded beside the recipe: for the reader, and for the next run of it."""
+def known_of(data: Gathered, encoder: Encoder) -> dict[str, Any]:
+    """What is recorded of data and encoder beside the recipe: for the reader, and for the next run of it."""
     resolved = encoder.resolved
     return {
         "device": str(encoder.model.device.type),
         "threads": torch.get_num_threads(),
         "model": encoder.sentence,
         **({"model_commit": f"{resolved.name}@{resolved.revision}"} if resolved.revision else {}),
-        "seconds_per_step": round(per_step, 4),
-        "batches_per_epoch": len(batches),
         "kind": data.kind.value,
         "roles": dict(data.roles),
         "data_fingerprint": data.fingerprint,

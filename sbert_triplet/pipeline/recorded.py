@@ -10,6 +10,7 @@ from sbert_triplet.data.discovery import find_files
 from sbert_triplet.pipeline.start import located_model
 from sbert_triplet.pipeline.tasks import BASE
 from sbert_triplet.recipe.loss import LossRecipe
+from sbert_triplet.recipe.mine import MineRecipe
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.sources import Source
 from sbert_triplet.recipe.writing import resolved_yaml
@@ -46,6 +47,7 @@ def recorded_yaml(recipe: Recipe, decisions: Mapping[str, Any], folder: Path | N
         "curriculum": recipe.curriculum.model_copy(
             update={"reference": _encoder(recipe.curriculum.reference, folder)}
         ),
+        "mine": _mine(recipe.mine, folder),
     }
     return resolved_yaml(recipe.model_copy(update=changes), decisions)
 
@@ -54,6 +56,15 @@ def _loss(loss: LossRecipe, folder: Path | None) -> LossRecipe:
     """The loss with the whole paths of the encoders that it names."""
     named = {key: loss.options[key] for key in ENCODERS if isinstance(loss.options.get(key), str)}
     return loss.model_copy(update={key: _encoder(name, folder) for key, name in named.items()})
+
+
+def _mine(mine: MineRecipe, folder: Path | None) -> MineRecipe:
+    """The section with the whole paths of the cross-encoder and of the marks."""
+    changes = {
+        "rescore": None if mine.rescore is None else _encoder(mine.rescore, folder),
+        "marks": None if mine.marks is None else whole_path(mine.marks, folder),
+    }
+    return mine.model_copy(update=changes)
 
 
 def _encoder(name: str, folder: Path | None) -> str:

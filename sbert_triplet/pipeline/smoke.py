@@ -9,10 +9,16 @@ from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 
 SMOKE_STEPS, SMOKE_ROWS = 3, 16
+RULES_OF_A_REAL_ENCODER: dict[str, Any] = {
+    **dict.fromkeys(("relative_margin", "absolute_margin", "max_score", "min_score", "range_max", "rescore")),
+    "range_min": 0,
+}
+"""Bounds of scores mean nothing to a random encoder, ranks nothing to a few rows."""
 
 
 def smoke(recipe: Recipe) -> Recipe:
-    """The recipe made small: a few rows, a few steps, a short queue, nested sizes of the tiny encoder."""
+    """The recipe made small: a few rows, a few steps, a short queue, nested sizes of the tiny encoder,
+    negatives by rank alone."""
     steps = min(recipe.train.max_steps or SMOKE_STEPS, SMOKE_STEPS)
     rows = min(recipe.train.batch_size or SMOKE_ROWS, SMOKE_ROWS)
     train = recipe.train.model_copy(update={"max_steps": steps, "batch_size": rows, "max_seconds": None})
@@ -22,6 +28,7 @@ def smoke(recipe: Recipe) -> Recipe:
         "train": train,
         "data": data,
         "max_length": None,
+        "mine": recipe.mine.model_copy(update=RULES_OF_A_REAL_ENCODER),
         "loss": _smaller(recipe.loss),
         "losses": losses,
     }

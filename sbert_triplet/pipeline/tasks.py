@@ -85,19 +85,21 @@ class Setting:
         return min(tokens, train.chunk_tokens or tokens)
 
 
-def tasks_of(setting: Setting, batch_size: Callable[[int], int]) -> list[Task]:
+def tasks_of(setting: Setting, batch_size: Callable[[int], int], rows: Rows | None = None) -> list[Task]:
     """One task for each data set of the recipe; ``batch_size`` is asked for the rows of the first.
+
+    ``rows``: those of ``data.train`` with what was added to them, where something was.
 
     Raises InputError for a loss that does not suit its rows.
     """
     recipe, data = setting.recipe, setting.data
     parts = recipe.losses or (LossPart(loss=recipe.loss),)
     main = [part for part in parts if part.dataset is None]
-    tasks = [_task(setting, data.main, main, batch_size)] if main else []
+    tasks = [_task(setting, rows or data.main, main, batch_size)] if main else []
     beside = [part for part in parts if part.dataset is not None]
-    for number, rows in enumerate(data.others):
+    for number, other in enumerate(data.others):
         own = [part for part, place in zip(beside, data.places, strict=True) if place == number]
-        tasks.append(_task(setting, rows, own, (lambda _: tasks[0].batch_size) if tasks else batch_size))
+        tasks.append(_task(setting, other, own, (lambda _: tasks[0].batch_size) if tasks else batch_size))
     return tasks
 
 
@@ -144,7 +146,7 @@ def _task(setting: Setting, rows: Rows, parts: Sequence[LossPart], batch_size: C
         needs = loss.needs_for(kind.value)
         size = batch_size(len(examples))
         batches = _batches(examples, needs.labels and needs.columns == 1, size, seed)
-        collator = _collator(setting, rows.examples, examples, loss)
+        collator = _collator(setting, rows, examples, loss)
         if not batches.epoch_batches(0):
             raise ValueError("the training rows make no batch, with too few texts of a class")
     except ValueError as error:
@@ -206,9 +208,12 @@ def _batches(rows: Examples, by_class: bool, batch_size: int, seed: int) -> Batc
     return RowBatches(len(rows), batch_size, seed=seed)
 
 
-def _collator(setting: Setting, given: Examples, rows: Examples, loss: Loss) -> Collator:
+def _collator(setting: Setting, source: Rows, rows: Examples, loss: Loss) -> Collator:
+    given = source.examples
     sides: tuple[Side, Side] = ("text", "text") if given.kind in TEXTS_ALIKE else ("query", "document")
-    known = np.unique(np.concatenate([given.known_positives(), rows.known_positives()]), axis=0)
+    parts = [given.known_positives(), rows.known_positives()]
+    parts += [source.blocked] if source.blocked is not None else []
+    known = np.unique(np.concatenate(parts), axis=0)
     collator = Collator(
         rows,
         setting.tokens,

@@ -47,6 +47,8 @@ def train(
 ) -> Trained:
     """Carry the plan out; the encoder's weights are the tuned ones afterwards."""
     objective, recipe = plan.objective, plan.recipe
+    if plan.negatives is not None:
+        plan.negatives.write(home)
     if plan.curriculum is not None:
         plan.curriculum.write(home)
     log = StepLog(home / "log.jsonl", objective, also=plan.batches.state)

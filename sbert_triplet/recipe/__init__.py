@@ -8,6 +8,7 @@ from sbert_triplet.recipe.commented import commented_recipe
 from sbert_triplet.recipe.curriculum import CurriculumRecipe
 from sbert_triplet.recipe.data import Columns, DataRecipe, SplitRecipe
 from sbert_triplet.recipe.loss import LossRecipe
+from sbert_triplet.recipe.mine import MineRecipe
 from sbert_triplet.recipe.model import DEFAULT_MODEL, EvaluateRecipe, Prompts, Recipe
 from sbert_triplet.recipe.reading import LoadedRecipe, load_recipe, read_recipe, recipe_from
 from sbert_triplet.recipe.schema import recipe_schema
@@ -23,6 +24,7 @@ __all__ = [
     "EvaluateRecipe",
     "LoadedRecipe",
     "LossRecipe",
+    "MineRecipe",
     "Prompts",
     "Recipe",
     "Source",

@@ -17,6 +17,7 @@ from sbert_triplet.recipe.curriculum import CurriculumRecipe
 from sbert_triplet.recipe.data import DataRecipe
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.losses import LossPart
+from sbert_triplet.recipe.mine import MineRecipe
 from sbert_triplet.recipe.section import Section
 from sbert_triplet.recipe.training import TrainRecipe
 from sbert_triplet.recipe.values import (
@@ -120,6 +121,9 @@ class Recipe(Section):
     )
     prompts: Prompts = Field(default_factory=Prompts, description="Texts put before queries and documents")
     data: DataRecipe = Field(description="What is trained and evaluated on")
+    mine: MineRecipe = Field(
+        default_factory=MineRecipe, description="Negatives that are found before training"
+    )
     loss: LossRecipe = Field(
         default_factory=LossRecipe, description="What is minimised; auto: chosen from the kind of data"
     )

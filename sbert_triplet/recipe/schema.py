@@ -17,6 +17,7 @@ OTHER_FORMS: dict[str, list[dict[str, Any]]] = {
     "DataRecipe": [TEXT],
     "EvaluateRecipe": [NOTHING],
     "LossRecipe": [NOTHING],
+    "MineRecipe": [NOTHING],
     "Prompts": [NOTHING],
     "Source": [TEXT],
     "SplitRecipe": [NOTHING, TEXT],

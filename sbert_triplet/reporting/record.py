@@ -99,7 +99,7 @@ def read_run(folder: Path) -> RunRecord:
     path = folder / "report.json"
     if not path.is_file():
         raise InputError(f"{folder}: no report.json, so this is no finished run; give the folder of one")
-    report = _read_object(path)
+    report = read_object(path)
     if not isinstance(report.get("format", FORMAT), int) or report.get("format", FORMAT) > FORMAT:
         raise InputError(
             f"{path}: format {report['format']!r}, and this version reads up to {FORMAT}; "
@@ -110,7 +110,7 @@ def read_run(folder: Path) -> RunRecord:
     return RunRecord(
         folder=folder,
         report=report,
-        data=_read_object(data) if data.is_file() else {},
+        data=read_object(data) if data.is_file() else {},
         recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else None,
         log=read_log(folder / "log.jsonl"),
     )
@@ -121,7 +121,8 @@ def mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
+def read_object(path: Path) -> Mapping[str, Any]:
+    """The JSON object in a file of a run. Raises InputError where it holds none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

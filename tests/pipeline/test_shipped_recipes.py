@@ -104,7 +104,7 @@ SYSTEMS = {
 }  # fmt: skip
 """A recipe for each system of triplet learning that the losses come from."""
 
-OTHERS = {"quickstart", "retrieval", "matryoshka", "several_losses", "curriculum"}
+OTHERS = {"quickstart", "retrieval", "matryoshka", "several_losses", "curriculum", "retrieval-mined"}
 
 
 def test_every_system_and_every_loss_has_a_recipe() -> None:

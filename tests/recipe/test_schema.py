@@ -76,12 +76,21 @@ GOOD = [
     {"data": "a.csv", "loss": {"name": "st.MSELoss", "teacher": "models/teacher", "projection_dim": 768}},
     {"data": "a.csv", "train": {"freeze": 3, "warmup": 0.1, "batch_size": "auto", "max_steps": None}},
     {"data": "a.csv", "evaluate": {"metrics": "MRR@10", "dev": 200}, "decisions": {"any": [1]}},
+    {
+        "data": "a.csv",
+        "mine": {"negatives": 4, "relative_margin": 0.05, "near_equal": None, "range_max": "auto"},
+    },
+    {"data": "a.csv", "mine": None},
 ]
 BAD = [
     {},
     {"data": None},
     {"data": []},
-    {"data": "a.csv", "mine": {}},
+    {"data": "a.csv", "mien": {}},
+    {"data": "a.csv", "mine": {"negatives": 0}},
+    {"data": "a.csv", "mine": {"negatives": 4, "search": "fast"}},
+    {"data": "a.csv", "mine": {"negatives": 4, "near_equal": 0}},
+    {"data": "a.csv", "mine": 4},
     {"data": {"train": {"sorce": "b"}}},
     {"data": "a.csv", "loss": "unheard_of"},
     {"data": "a.csv", "loss": {"name": "triplet", "margn": 1}},

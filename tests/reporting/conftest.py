@@ -232,6 +232,48 @@ def predictions(items: int = 60) -> pa.Table:
     )
 
 
+NEGATIVES: dict[str, Any] = {
+    "search": "exact",
+    "recall": None,
+    "rescored_by": None,
+    "rows": 19968,
+    "documents": 34120,
+    "queries": 19650,
+    "looked_at": 813200,
+    "removed": {
+        "self": 0,
+        "equal": 120,
+        "near_equal": 2104,
+        "known_positive": 19968,
+        "relative_margin": 5008,
+    },
+    "left": 786000,
+    "chosen": 78400,
+    "asked": 78600,
+    "queries_with_fewer": 81,
+    "queries_with_none": 3,
+    "suspects": 1000,
+    "marks": {"positive": 7, "negative": 2, "ignore": 1, "of texts that are not in the data": 4},
+}
+
+
+def suspects(rows: int = 20) -> pa.Table:
+    """The first of them with texts that try to leave their place."""
+    texts = [text for text in HOSTILE if "\ud800" not in text]
+    return pa.table(
+        {
+            "query": [*texts, *(f"query {n}" for n in range(len(texts), rows))],
+            "positive": [*texts, *(f"positive {n}" for n in range(len(texts), rows))],
+            "document": [*texts, *(f"document {n}" for n in range(len(texts), rows))],
+            "score": np.linspace(0.95, 0.5, rows),
+            "positive_score": np.full(rows, 0.71),
+            "mined": [place % 2 == 0 for place in range(rows)],
+            "reason": [*texts, *(f"reason {n}" for n in range(len(texts), rows))],
+            "mark": pa.nulls(rows, pa.string()),
+        }
+    )
+
+
 RECIPE = """\
 # as resolved
 model: sentence-transformers/all-MiniLM-L6-v2
@@ -259,6 +301,7 @@ def run_folder(tmp_path: Path) -> Write:
         log: list[str] | None = log_lines(),  # noqa: B008
         items: pa.Table | None = predictions(),  # noqa: B008
         recipe: str | None = RECIPE,
+        negatives: dict[str, Any] | None = NEGATIVES,
     ) -> Path:
         folder = tmp_path / "run"
         (folder / "predictions").mkdir(parents=True)
@@ -269,6 +312,10 @@ def run_folder(tmp_path: Path) -> Write:
             (folder / "log.jsonl").write_text("\n".join(log) + "\n")
         if recipe is not None:
             (folder / "recipe.yaml").write_text(recipe)
+        if negatives is not None:
+            (folder / "negatives").mkdir()
+            (folder / "negatives" / "counts.json").write_text(json.dumps(negatives))
+            pq.write_table(suspects(), folder / "negatives" / "suspects.parquet")
         if items is not None:
             pq.write_table(items, folder / "predictions" / "items.parquet")
         return folder

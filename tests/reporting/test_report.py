@@ -17,7 +17,7 @@ from sbert_triplet.reporting.tables import Cell, Column, Table
 
 Write = Callable[..., Path]
 KEYS = ["verdict", "results", "training-distance", "dimensions", "training", "general", "slices", "items"]
-KEYS += ["data", "recipe", "environment"]
+KEYS += ["negatives", "data", "recipe", "environment"]
 VOID = {"meta", "link", "br", "input"}
 
 
@@ -102,7 +102,7 @@ def test_every_section_says_what_it_should(run_folder: Write) -> None:
 
 
 def test_items_show_ten_of_each_direction_with_both_rankings(run_folder: Write) -> None:
-    page, _ = drawn(run_folder())
+    page, _ = drawn(run_folder(negatives=None))
     assert sum(tag == "details" for tag, _ in page.tags) == 20
     text = page.sections["items"]
     assert text.count("Base: top results") == text.count("Tuned: top results") == 20
@@ -240,14 +240,18 @@ def test_a_run_with_little_in_it(run_folder: Write) -> None:
         },
         "verdict": "not shown better",
     }
-    page, markdown = drawn(run_folder(report=report, data=None, log=None, items=None, recipe=None))
+    page, markdown = drawn(
+        run_folder(report=report, data=None, log=None, items=None, recipe=None, negatives=None)
+    )
     assert list(page.sections) == ["verdict", "results"]
     assert "accuracy 0.800 undefined undefined – –" in plain(page.sections["results"])
     assert "| accuracy | 0.800 | undefined |" in markdown
 
 
 def test_an_empty_report_is_still_a_page(run_folder: Write) -> None:
-    page, markdown = drawn(run_folder(report={}, data=None, log=None, items=None, recipe=None))
+    page, markdown = drawn(
+        run_folder(report={}, data=None, log=None, items=None, recipe=None, negatives=None)
+    )
     assert page.sections == {}
     assert markdown == "# run: tuned against base\n"
 

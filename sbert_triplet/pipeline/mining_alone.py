@@ -1,0 +1,81 @@
+"""Mining without training: load, audit, split, encode, mine, and leave the negatives in a folder."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from sbert_triplet.pipeline.checking import audit_data
+from sbert_triplet.pipeline.failures import machine_failures
+from sbert_triplet.pipeline.folder import NEGATIVES, RECIPE, SUSPECTS, RunFolder
+from sbert_triplet.pipeline.job import Options, load, refuse_errors, tell_findings
+from sbert_triplet.pipeline.marks import refuse_to_lose_marks
+from sbert_triplet.pipeline.mining import MINED, Negatives, mine_negatives
+from sbert_triplet.pipeline.outcome import data_record
+from sbert_triplet.pipeline.plan import known_of
+from sbert_triplet.pipeline.recorded import recorded_yaml
+from sbert_triplet.pipeline.start import recorded_threads
+from sbert_triplet.pipeline.tasks import Setting
+from sbert_triplet.recipe.model import Recipe
+from sbert_triplet.training.processes import leads
+
+NEEDED_BYTES = 64 << 20
+
+
+def mine(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None) -> Path:
+    """Mine negatives for the training rows of a recipe; returns the folder that they lie in.
+
+    One for each query where the recipe does not say how many. ``out`` holds ``negatives/``, the recipe as
+    resolved and ``data.json`` afterwards. ``folder``: as of ``job.run``. Raises InputError for what
+    the person can mend, MachineError for a full disk or memory.
+    """
+    options = options or Options()
+    with tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as scratch:
+        if not leads():
+            out, options = Path(scratch) / "run", replace(options, say=lambda _: None, progress=None)
+        home = RunFolder(out)
+        home.refuse_unless_for_mining(options.overwrite)
+        refuse_to_lose_marks(out, recipe, folder)
+        with machine_failures(out), recorded_threads(options.decisions):
+            found = _carry_out(recipe, home, Path(scratch), folder, options)
+        _conclude(found, out, options)
+    return out / NEGATIVES
+
+
+def _carry_out(
+    recipe: Recipe, home: RunFolder, scratch: Path, folder: Path | None, options: Options
+) -> Negatives:
+    if recipe.mine.negatives is None:
+        recipe = recipe.model_copy(update={"mine": recipe.mine.model_copy(update={"negatives": 1})})
+        options.say("One negative for each query: for more, --set mine.negatives=N")
+    recipe, data, encoder = load(recipe, scratch, folder, options)
+    home.refuse_to_replace(encoder.resolved.path)
+    tokens = encoder.tokens(data)
+    audit = audit_data(recipe, data, encoder, tokens)
+    tell_findings(options, recipe, data, audit)
+    refuse_errors(audit)
+    options.say(f"Mining for {len(data.train):,} training rows")
+    found = mine_negatives(Setting(recipe, data, encoder, tokens, scratch, folder, options.progress))
+    try:
+        home.start(NEEDED_BYTES)
+        home.write_text(RECIPE, recorded_yaml(recipe, known_of(data, encoder), folder))
+        home.write_json("data.json", data_record(data, audit))
+        found.write(home.path)
+        home.finish()
+    except BaseException:
+        home.leave()
+        raise
+    return found
+
+
+def _conclude(found: Negatives, out: Path, options: Options) -> None:
+    for line in found.lines():
+        options.say(line)
+    if options.smoke:
+        options.say("That was --smoke: a tiny random encoder, so these negatives mean nothing.")
+    options.say(f"Negatives: {out / NEGATIVES / MINED} ({len(found.mined.scores):,} triplets)")
+    options.say(
+        f"Suspects:  {out / NEGATIVES / SUSPECTS} (mark them positive, negative or ignore, "
+        "and name the file as mine.marks)"
+    )
