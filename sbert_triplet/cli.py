@@ -76,6 +76,12 @@ Model = Annotated[
         rich_help_panel=RECIPE,
     ),
 ]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="NAME of the run folder; else the recipe's or file's.", rich_help_panel=RUN
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -128,12 +134,7 @@ def train(
         Path | None,
         typer.Option(metavar="FOLDER", help="The run folder; else runs/NAME.", rich_help_panel=RUN),
     ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="NAME of the run folder; else the recipe's or file's.", rich_help_panel=RUN
-        ),
-    ] = None,
+    name: Name = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a finished run.", rich_help_panel=RUN)
     ] = False,
@@ -228,12 +229,7 @@ def mine(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where negatives/ goes; else runs/NAME.", rich_help_panel=RUN),
     ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="NAME of the folder; else the recipe's or file's.", rich_help_panel=RUN
-        ),
-    ] = None,
+    name: Name = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace negatives mined before.", rich_help_panel=RUN)
     ] = False,

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -42,3 +44,22 @@ def token_rows() -> Callable[[Mapping[str, Any]], list[list[int]]]:
         return [row.tolist() for row in tokens[0].tensor_split(features["cu_seq_lens_q"][1:-1])]
 
     return read
+
+
+class TensorBytes(TorchFunctionMode):
+    """The bytes of every tensor that a torch function gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.seen.append(result.numel() * result.element_size())
+        return result
+
+
+@pytest.fixture
+def tensor_bytes() -> type[TensorBytes]:
+    return TensorBytes

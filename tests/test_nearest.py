@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,24 +155,14 @@ def test_precision_chosen_for_training_does_not_reach_the_search() -> None:
         np.testing.assert_allclose(found[name][1], value, rtol=1e-6, err_msg=name)
 
 
-def test_no_tensor_takes_more_than_a_fifth_of_the_budget() -> None:
+def test_no_tensor_takes_more_than_a_fifth_of_the_budget(tensor_bytes: Any) -> None:
     """All scores together would be 6 MB here, all documents 320 kB."""
-    seen: list[int] = []
-
-    class Recorder(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            result = function(*args, **(kwargs or {}))
-            if isinstance(result, torch.Tensor):
-                seen.append(result.numel() * result.element_size())
-            return result
-
     rng = np.random.default_rng(9)
     queries, documents = rng.normal(size=(300, 16)), rng.normal(size=(5_000, 16))
     for similarity in SIMILARITIES:
-        seen.clear()
-        with Recorder():
+        with tensor_bytes() as found:
             top_k(queries, documents, 3, similarity=similarity, memory_bytes=100_000)
-        assert 1_000 < max(seen) <= 20_000
+        assert 1_000 < max(found.seen) <= 20_000
 
 
 @pytest.mark.parametrize("where", ["queries", "documents"])

@@ -38,7 +38,7 @@ def within_borders(encoder: nn.Module, borders: Borders) -> Iterator[None]:
 
     Raises NotPackableError where gradient checkpointing would compute it again outside of the borders.
     """
-    if encoder.training and any(getattr(part, "gradient_checkpointing", False) for part in encoder.modules()):
+    if encoder.training and recomputes(encoder):
         raise NotPackableError("gradient checkpointing is on")
     with _one_at_a_time:
         configurations = attention_configurations(encoder)
@@ -52,6 +52,11 @@ def within_borders(encoder: nn.Module, borders: Borders) -> Iterator[None]:
             _borders.reset(token)
             for configuration, name in zip(configurations, before, strict=True):
                 configuration._attn_implementation = name
+
+
+def recomputes(encoder: nn.Module) -> bool:
+    """Whether gradient checkpointing is on."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in encoder.modules())
 
 
 def attention_configurations(encoder: nn.Module) -> list[Any]:
@@ -87,7 +92,7 @@ def packed_attention(
     changed = [name for name in CHANGES_SCORES if others.get(name) is not None]
     if changed or attention_mask is not None or query.shape[0] != 1:
         raise NotPackableError(f"its attention takes {', '.join(changed) or 'a mask of its own'}")
-    if query.shape[2] != sum(borders.lengths) or key.shape[2] != query.shape[2]:
+    if query.shape[2] != borders.tokens or key.shape[2] != query.shape[2]:
         raise NotPackableError("its attention is not between the tokens of the texts")
     borders.asked += 1
     causal = bool(getattr(module, "is_causal", True) if is_causal is None else is_causal)

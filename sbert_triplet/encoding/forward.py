@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sbert_triplet.encoding.attention import within_borders
+from sbert_triplet.encoding.attention import recomputes, within_borders
 from sbert_triplet.encoding.dropout import cheap_dropout
 
 BORDERS = "borders"
@@ -34,11 +34,6 @@ def sentence_embeddings(model: nn.Module, features: Mapping[str, Any], *, own_dr
         result = model(inputs, task=task) if task is not None else model(inputs)
     embeddings: Tensor = result["sentence_embedding"]
     return embeddings
-
-
-def recomputes(encoder: nn.Module) -> bool:
-    """Whether gradient checkpointing is on."""
-    return any(getattr(module, "gradient_checkpointing", False) for module in encoder.modules())
 
 
 def moved(features: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

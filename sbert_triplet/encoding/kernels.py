@@ -83,15 +83,11 @@ def _flash_is_installed() -> bool:
 def _torch_varlen(query: Tensor, key: Tensor, value: Tensor, borders: Borders, rule: Rule) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    ends, longest = borders.ends(query.device), max(borders.lengths)
     found = varlen_attn(
         query,
         key,
         value,
-        ends,
-        ends,
-        longest,
-        longest,
+        *_bounds(borders, query.device),
         scale=rule.scale,
         window_size=_window(rule.scope),
         enable_gqa=key.shape[1] != query.shape[1],
@@ -102,21 +98,23 @@ def _torch_varlen(query: Tensor, key: Tensor, value: Tensor, borders: Borders, r
 def _flash_varlen(query: Tensor, key: Tensor, value: Tensor, borders: Borders, rule: Rule) -> Tensor:
     from flash_attn import flash_attn_varlen_func
 
-    ends, longest = borders.ends(query.device), max(borders.lengths)
     found: Tensor = flash_attn_varlen_func(
         query,
         key,
         value,
-        ends,
-        ends,
-        longest,
-        longest,
+        *_bounds(borders, query.device),
         dropout_p=rule.dropout,
         softmax_scale=rule.scale,
         causal=rule.scope.causal,
         window_size=_window(rule.scope),
     )
     return found
+
+
+def _bounds(borders: Borders, device: torch.device) -> tuple[Tensor, Tensor, int, int]:
+    """Where the texts of the queries and of the keys begin and end, and the tokens of the longest of each."""
+    ends, longest = borders.ends(device), max(borders.lengths)
+    return ends, ends, longest, longest
 
 
 def _window(scope: Scope) -> tuple[int, int]:

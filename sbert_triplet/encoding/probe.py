@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from sbert_triplet.encoding.attention import NotPackableError, attention_configurations
-from sbert_triplet.encoding.forward import BORDERS, evaluating, moved, recomputes, sentence_embeddings
+from sbert_triplet.encoding.attention import NotPackableError, attention_configurations, recomputes
+from sbert_triplet.encoding.forward import BORDERS, evaluating, moved, sentence_embeddings
 from sbert_triplet.encoding.packing import Rows, first_position, packed, padded
 
 LONGEST = 300

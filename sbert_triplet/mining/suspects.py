@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntFlag
@@ -11,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import FloatArray, IntArray
+from sbert_triplet.data.parquet import write_parquet
 from sbert_triplet.data.splits import Texts
 from sbert_triplet.errors import MachineError
 from sbert_triplet.mining.candidates import BoolArray, Candidates
@@ -214,14 +212,7 @@ def in_words(reasons: int) -> str:
 def write_table(table: pa.Table, path: Path) -> None:
     """A parquet file that is complete or absent. Raises MachineError where it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=".parquet", dir=path.parent)
-        os.close(handle)
-        try:
-            pq.write_table(table, name, row_group_size=1 << 16)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_parquet(table, path)
     except OSError as error:
         raise MachineError(f"{path}: cannot be written ({error.strerror or error}); make room") from error
 

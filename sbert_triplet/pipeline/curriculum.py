@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import Examples
+from sbert_triplet.data.parquet import write_parquet
 from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline.tasks import Setting, Task, guide_table
 from sbert_triplet.recipe.curriculum import CurriculumRecipe
@@ -76,12 +76,7 @@ class Curriculum:
             for number, name in enumerate(CLASSES):
                 counts = np.bincount(owners[self.classes == number], minlength=rows)
                 columns[name.replace("-", "_")] = pa.array(counts)
-        staged = folder / f".{FILE}.part"
-        try:
-            pq.write_table(pa.table(columns), staged, compression="zstd")
-            staged.replace(folder / FILE)
-        finally:
-            staged.unlink(missing_ok=True)
+        write_parquet(pa.table(columns), folder / FILE)
 
 
 def with_curriculum(
@@ -132,15 +127,14 @@ def _ordered(
 
 
 def _scores(setting: Setting, recipe: CurriculumRecipe, task: Task, table: Table | None) -> FloatArray:
-    rows, collator, tell = task.rows, task.collator, setting.progress
+    rows, collator = task.rows, task.collator
     if recipe.score == "jaccard":
         return jaccard_scores(rows, setting.texts)
     if recipe.score == "length":
         return length_scores(rows, setting.tokens, collator.sides)
     if table is not None and recipe.score == "reference":
         return reference_scores(rows, table, collator.sides)
-    progress = (lambda done, total: tell("scoring", done, total)) if tell else None
-    return loss_scores(setting.encoder.model, task.loss, collator, task.batches, progress)
+    return loss_scores(setting.encoder.model, task.loss, collator, task.batches, setting.telling("scoring"))
 
 
 def _classes(found: Curriculum, task: Task, table: Table | None) -> IntArray:

@@ -188,7 +188,7 @@ class RunFolder:
         return True
 
     def _remove_staged(self) -> None:
-        for place in (self.path, self.path / "predictions"):
+        for place in (self.path, self.path / "predictions", self.path / NEGATIVES):
             for staged in place.glob(".*.part"):
                 _remove(staged)
 

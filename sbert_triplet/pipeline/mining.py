@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,7 +141,7 @@ def mine_negatives(setting: Setting) -> Negatives:
         rescore=_scorer(setting),
         salt=(setting.recipe.train.seed, PURPOSE),
         memory_bytes=recipe.memory // 4,
-        progress=_telling(setting, "mining"),
+        progress=setting.telling("mining"),
     )
     recall = float("nan")
     if isinstance(search, ApproximateSearch):
@@ -205,7 +204,7 @@ def _search(setting: Setting, documents: IntArray) -> Search:
         setting.tokens,
         precision="fp32" if precision == "auto" else precision,
         budget=setting.recipe.train.group_tokens,
-        progress=_telling(setting, "encoding"),
+        progress=setting.telling("encoding"),
         scratch=setting.scratch,
     )
     space = Space(embedder, embedder.similarity)
@@ -224,8 +223,3 @@ def _scorer(setting: Setting) -> PairScorer | None:
     if name is None:
         return None
     return cross_encoder(located_model(name, setting.folder), device=str(setting.encoder.model.device))
-
-
-def _telling(setting: Setting, what: str) -> Callable[[int, int], None] | None:
-    tell = setting.progress
-    return (lambda done, total: tell(what, done, total)) if tell else None

@@ -89,8 +89,9 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
     rows = len(collator)
     first = [batch.tolist() for batch in batches.epoch_batches(0)[:MEASURED_BATCHES]]
     try:
-        precision, per_step = _measured(recipe, objective, collator, first, decided)
-        chunk = _chunk_tokens(recipe, objective, collator, first, precision)
+        tokens = [collator(batch).tokens for batch in first]
+        precision, per_step = _measured(recipe, objective, collator, first, tokens, decided)
+        chunk = _chunk_tokens(recipe, objective, collator, first[0], max(tokens), precision)
     except ValueError as error:
         names = ", ".join(str(part.loss.name) for task in tasks for part in task.recipes)
         raise InputError(f"loss {names}: {error}") from error
@@ -186,9 +187,10 @@ def _measured(
     objective: Objective,
     collator: BatchMaker,
     batches: list[list[int]],
+    tokens: list[int],
     decided: Mapping[str, Any],
 ) -> tuple[str, float]:
-    """The precision, and the expected seconds of a step."""
+    """The precision, and the expected seconds of a step; ``tokens``: of each of the batches."""
     precision: str = recipe.train.precision
     recorded = decided.get("seconds_per_step")
     if precision != "auto" and isinstance(recorded, int | float):
@@ -197,20 +199,26 @@ def _measured(
         precision, per_token = choose_precision(objective, collator, batches)
     else:
         per_token = seconds_per_token(objective, collator, batches, precision)
-    tokens = [collator(batch).tokens for batch in batches]
     return agreed((precision, per_token * sum(tokens) / len(tokens) / processes()))
 
 
 def _chunk_tokens(
-    recipe: Recipe, objective: Objective, collator: BatchMaker, batches: list[list[int]], precision: str
+    recipe: Recipe,
+    objective: Objective,
+    collator: BatchMaker,
+    batch: list[int],
+    tokens: int,
+    precision: str,
 ) -> int:
-    """``train.chunk_tokens``, by what the graph takes; objective and collator are set to it."""
+    """``train.chunk_tokens``, by what the graph of ``batch`` takes; objective and collator are set to it.
+
+    ``tokens``: of the largest batch that was looked at.
+    """
     chunk = recipe.train.chunk_tokens
     if chunk is None:
-        per_token = graph_bytes_per_token(objective, collator, batches[0], precision)
-        tokens = max(collator(batch).tokens for batch in batches) // processes()
+        per_token = graph_bytes_per_token(objective, collator, batch, precision)
         free = free_memory(objective.model.device)
-        chunk = agreed(chunk_that_fits(per_token, tokens, collator.budget, free))
+        chunk = agreed(chunk_that_fits(per_token, tokens // processes(), collator.budget, free))
     if chunk:
         objective.cached, collator.budget = True, min(chunk, collator.budget)
     return chunk

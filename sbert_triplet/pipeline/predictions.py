@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sbert_triplet.data.parquet import write_parquet
 from sbert_triplet.evaluation.held_out import Part, Scored
 from sbert_triplet.evaluation.metrics import Task
 
@@ -48,13 +48,7 @@ def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts
         for name, scored in (("base", base), ("tuned", tuned)):
             if (values := scored.values[other.name].per_item) is not None:
                 columns[f"{name} {other.name}"] = pa.array(values)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    staged = file.with_name(f".{file.name}.part")
-    try:
-        pq.write_table(pa.table(columns), staged, compression="zstd")
-        staged.replace(file)
-    finally:
-        staged.unlink(missing_ok=True)
+    write_parquet(pa.table(columns), file)
 
 
 def _results(name: str, part: Part, top: IntArray, texts: Texts) -> dict[str, pa.Array]:

@@ -77,6 +77,11 @@ class Setting:
     def texts(self, ids: Sequence[int]) -> list[str]:
         return self.data.texts.texts(list(ids))
 
+    def telling(self, what: str) -> Callable[[int, int], None] | None:
+        """What is told how much of ``what`` is done, where anybody wants to know."""
+        tell = self.progress
+        return (lambda done, total: tell(what, done, total)) if tell else None
+
     @property
     def group_tokens(self) -> int:
         """Tokens of one forward pass; fewer where the graph of fewer is to be kept at a time."""
@@ -233,13 +238,12 @@ def guide_table(setting: Setting, name: str, collator: Collator) -> GuideTable:
     """What the frozen encoder ``name``, or the one before training for ``base``, makes of every text."""
     model = setting.encoder.model if name == BASE or setting.encoder.random else _load(setting, name)
     folder = Path(tempfile.mkdtemp(prefix="guide-", dir=setting.scratch))
-    tell = setting.progress
     return GuideTable(
         model,
         setting.texts,
         collator.wanted(),
         folder,
-        progress=(lambda done, total: tell("guide", done, total)) if tell else None,
+        progress=setting.telling("guide"),
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.keys import keys
+from sbert_triplet.encoding.forward import moved
 from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.losses.batch import Needs
 from sbert_triplet.training.known import KnownPositives
@@ -261,7 +262,7 @@ def _moved(value: Any, device: torch.device) -> Any:
             value = value.float()  # Apple's devices have no double precision
         return value.to(device, non_blocking=True)
     if isinstance(value, list):
-        return [{name: _moved(part, device) for name, part in group.items()} for group in value]
+        return [moved(group, device) for group in value]
     if isinstance(value, TokenBatch | Share):
         return replace(
             value, **{item.name: _moved(getattr(value, item.name), device) for item in fields(value)}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.encoding.forward import sentence_embeddings
 from sbert_triplet.encoding.gradient_cache import encode_in_parts, encode_whole
-from sbert_triplet.encoding.memory import failing_together
+from sbert_triplet.encoding.memory import failing_together, several_processes
 from sbert_triplet.errors import InputError
 from sbert_triplet.losses.batch import LONGEST_QUEUE, Embedded, Loss, LossOutput
 from sbert_triplet.training.collate import Share, TokenBatch
@@ -190,7 +190,7 @@ def _kind(features: Sequence[Features], labels: Tensor | None) -> str:
 
 def _sizes(rows: Tensor) -> tuple[int, ...]:
     """How many rows each process holds."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not several_processes():
         return (rows.shape[0],)
     mine = torch.tensor([rows.shape[0]], device=rows.device)
     everyone = [torch.zeros_like(mine) for _ in range(dist.get_world_size())]

@@ -12,6 +12,7 @@ from sbert_triplet.data.examples import Examples, IntArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.data.texts import TextTable
 from sbert_triplet.encoding.tokens import Side
+from sbert_triplet.mining.mined import Mined
 from sbert_triplet.mining.search import DenseSearch
 from sbert_triplet.mining.space import Space
 
@@ -59,6 +60,21 @@ def world() -> Callable[..., World]:
         return World(table, np.asarray(vectors, dtype=np.float32))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def by_query() -> Callable[[Mined], dict[int, list[tuple[int, float]]]]:
+    """Documents and scores of each query; its rows have the same."""
+
+    def read(mined: Mined) -> dict[int, list[tuple[int, float]]]:
+        found: dict[int, list[tuple[int, float]]] = {}
+        for row, query in enumerate(mined.queries.tolist()):
+            part = slice(mined.negatives.offsets[row], mined.negatives.offsets[row + 1])
+            pairs = list(zip(mined.negatives.values[part].tolist(), mined.scores[part].tolist(), strict=True))
+            assert found.setdefault(query, pairs) == pairs
+        return found
+
+    return read
 
 
 @pytest.fixture(scope="session")

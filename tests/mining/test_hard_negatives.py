@@ -11,18 +11,7 @@ import pytest
 from sbert_triplet.data.examples import Examples, Ragged
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.mining.hard_negatives import mine
-from sbert_triplet.mining.mined import Mined
 from sbert_triplet.mining.rules import Rules
-
-
-def by_query(mined: Mined) -> dict[int, list[tuple[int, float]]]:
-    """Documents and scores of each query; its rows have the same."""
-    found: dict[int, list[tuple[int, float]]] = {}
-    for row, query in enumerate(mined.queries.tolist()):
-        part = slice(mined.negatives.offsets[row], mined.negatives.offsets[row + 1])
-        pairs = list(zip(mined.negatives.values[part].tolist(), mined.scores[part].tolist(), strict=True))
-        assert found.setdefault(query, pairs) == pairs
-    return found
 
 
 @pytest.mark.parametrize(
@@ -42,7 +31,7 @@ def by_query(mined: Mined) -> dict[int, list[tuple[int, float]]]:
     ],
 )
 def test_rules_by_hand(
-    one_query: Any, pairs: Callable[..., Examples], rules: dict[str, Any], expected: list[int]
+    by_query: Any, one_query: Any, pairs: Callable[..., Examples], rules: dict[str, Any], expected: list[int]
 ) -> None:
     """The least positive scores 4, so that margins do not follow the better one. Positives have no rank."""
     values = {"negatives": 3, "near_equal": None} | rules
@@ -70,7 +59,7 @@ def test_counts_by_filter(one_query: Any, pairs: Callable[..., Examples]) -> Non
 
 
 def test_the_library_counts_the_window_over_survivors_and_this_over_ranks(
-    one_query: Any, pairs: Callable[..., Examples]
+    by_query: Any, one_query: Any, pairs: Callable[..., Examples]
 ) -> None:
     """With a margin that takes ranks 0 to 3, range_min 2 skips 3 and 4, not the survivors 7 and 8."""
     rules = Rules(negatives=3, range_min=2, range_max=7, relative_margin=0.05, near_equal=None)
@@ -78,7 +67,9 @@ def test_the_library_counts_the_window_over_survivors_and_this_over_ranks(
     assert [document for document, _ in by_query(mined)[0]] == [7, 8, 9]
 
 
-def test_random_choice_depends_on_no_order(world: Callable[..., Any], pairs: Callable[..., Examples]) -> None:
+def test_random_choice_depends_on_no_order(
+    by_query: Any, world: Callable[..., Any], pairs: Callable[..., Examples]
+) -> None:
     here = world(count=60, seed=3)
     rows = [(query, 20 + query) for query in range(12)]
     rules = Rules(negatives=3, choice="random", range_max=20)
@@ -97,7 +88,7 @@ def test_random_choice_depends_on_no_order(world: Callable[..., Any], pairs: Cal
 
 
 def test_a_cross_encoder_decides_over_candidates_and_positives(
-    one_query: Any, pairs: Callable[..., Examples]
+    by_query: Any, one_query: Any, pairs: Callable[..., Examples]
 ) -> None:
     """Its scores turn the order around: 9 becomes the hardest, and the positives 1 and 2 score 40 and 60."""
     order = {one_query.texts.text(i): 10.0 * i for i in range(10)} | {

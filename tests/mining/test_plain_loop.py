@@ -10,28 +10,10 @@ from hypothesis import strategies as st
 
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind
-from sbert_triplet.data.texts import TextTable
 from sbert_triplet.mining.hard_negatives import mine
-from sbert_triplet.mining.mined import Mined
 from sbert_triplet.mining.rules import Rules
 from sbert_triplet.mining.search import DenseSearch
 from sbert_triplet.mining.space import Space
-
-
-def unlike_texts(count: int) -> TextTable:
-    texts = TextTable()
-    texts.add([f"word{number}" for number in range(count)])
-    return texts
-
-
-def by_query(mined: Mined) -> dict[int, list[tuple[int, float]]]:
-    """Documents and scores of each query; its rows have the same."""
-    found: dict[int, list[tuple[int, float]]] = {}
-    for row, query in enumerate(mined.queries.tolist()):
-        part = slice(mined.negatives.offsets[row], mined.negatives.offsets[row + 1])
-        pairs = list(zip(mined.negatives.values[part].tolist(), mined.scores[part].tolist(), strict=True))
-        assert found.setdefault(query, pairs) == pairs
-    return found
 
 
 def plainly(
@@ -87,7 +69,7 @@ def worlds(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], list[int], Rule
 
 @settings(deadline=None, max_examples=150)
 @given(worlds(), st.sampled_from([1, 3_000, 1 << 28]))
-def test_top_negatives_equal_a_plain_loop(case: Any, memory_bytes: int) -> None:
+def test_top_negatives_equal_a_plain_loop(world: Any, by_query: Any, case: Any, memory_bytes: int) -> None:
     seed, rows, documents, rules = case
     vectors = np.random.default_rng(seed).integers(-2, 3, size=(25, 3)).astype(np.float32)
     ids = np.array(rows)
@@ -95,7 +77,7 @@ def test_top_negatives_equal_a_plain_loop(case: Any, memory_bytes: int) -> None:
     search = DenseSearch(Space(lambda _, which: vectors[which], "dot"), np.array(documents))
     if len(documents) < rules.range_min + rules.negatives:
         return
-    mined = mine(examples, search, unlike_texts(25), rules, memory_bytes=memory_bytes)
+    mined = mine(examples, search, world(count=25).texts, rules, memory_bytes=memory_bytes)
     expected = plainly(vectors, rows, documents, rules)
     assert by_query(mined) == expected
     assert mined.rows.tolist() == list(range(len(rows)))

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,19 +109,10 @@ def test_nothing_is_encoded_before_the_first_search_and_documents_once(world: Ca
     assert here.encoded == ["query", "document", "query"]
 
 
-def test_no_tensor_takes_more_than_a_fifth_of_the_budget() -> None:
+def test_no_tensor_takes_more_than_a_fifth_of_the_budget(tensor_bytes: Any) -> None:
     """All scores together would be 6 MB here."""
-    seen: list[int] = []
-
-    class Recorder(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            result = function(*args, **(kwargs or {}))
-            if isinstance(result, torch.Tensor):
-                seen.append(result.numel() * result.element_size())
-            return result
-
     vectors = np.random.default_rng(9).normal(size=(5_300, 16))
     space = Space(lambda _, ids: vectors[ids])
-    with Recorder():
+    with tensor_bytes() as found:
         DenseSearch(space, np.arange(300, 5_300), memory_bytes=100_000)(np.arange(300), 3)
-    assert 1_000 < max(seen) <= 20_000
+    assert 1_000 < max(found.seen) <= 20_000

@@ -11,10 +11,11 @@ from collections import namedtuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from sbert_triplet.errors import InputError, MachineError
-from sbert_triplet.pipeline import job, predictions
+from sbert_triplet.pipeline import job
 from sbert_triplet.pipeline.failures import machine_error
 from sbert_triplet.pipeline.folder import RunFolder
 
@@ -84,7 +85,7 @@ def test_a_disk_that_fills_up_while_the_predictions_are_written(
         file.write_bytes(b"a part")
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(predictions.pq, "write_table", full)
+    monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(MachineError, match=r"the disk is full .*items\.parquet"):
         train(tables.write("mine.csv", tables.pairs()))
     left = {str(item.relative_to("out")) for item in Path("out").rglob("*")}
