@@ -17,14 +17,14 @@ RESULTS = ROOT / "eval" / "results"
 
 
 def commit() -> str:
-    """The commit that was measured, marked where files differ from it."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return found.stdout.strip() or "unknown"
+    """The commit that was measured, marked where files other than results differ from it."""
+    named = _git("rev-parse", "--short=12", "HEAD").stdout.strip()
+    changed = _git("diff", "--quiet", "HEAD", "--", ".", ":!eval/results").returncode
+    return f"{named}-dirty" if named and changed else named or "unknown"
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
 
 
 def command() -> str:
@@ -36,10 +36,20 @@ def command() -> str:
     return shlex.join(["python", *words])
 
 
+def measured_by() -> dict[str, str]:
+    """The command and the commit of a part of the figures."""
+    return {"command": command(), "commit": commit()}
+
+
+def read(name: str) -> Any:
+    """The figures in ``eval/results/NAME.json``."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["results"]
+
+
 def write(name: str, figures: Any) -> Path:
     """Write ``eval/results/NAME.json``."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / f"{name}.json"
-    record = {"command": command(), "commit": commit(), "machine": environment(), "results": figures}
+    record = {**measured_by(), "machine": environment(), "results": figures}
     file.write_text(json.dumps(finite(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return file

@@ -12,8 +12,9 @@ in between, and how the operations that a model needs are counted is said in thr
 
 With --gpu the same is measured on a GPU: bf16, batches of 64, 512 and 4,096, MiniLM and a BERT-base of
 random weights, torch.compile tried on both sides, and flash attention for ST where it is installed.
-Writes eval/results/throughput.json (throughput-gpu.json); `--table` prints it, `--profile` adds where the
-time goes, `--short` is a trial in one process with a tiny random encoder on made-up rows. Linux only.
+Writes eval/results/throughput.json (throughput-gpu.json) after every case; `--add` leaves the cases in it
+that are not measured again, `--table` prints it, `--profile` adds where the time goes, `--short` is a trial
+in one process with a tiny random encoder on made-up rows. Linux only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import argparse
 import json
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -33,6 +33,8 @@ from typing import Any
 from isolated import GB, refuse_less_memory, refuse_other_systems
 from throughput_cases import CPU_BATCHES, GPU_BATCHES, SYSTEMS, WORKLOADS, Case, cpu_cases, gpu_cases
 from throughput_process import Found, Job, alone, child
+
+Results = dict[str, Any]
 
 NAME, GPU_NAME = "throughput", "throughput-gpu"
 
@@ -49,11 +51,12 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", help="minilm, bert-base, or what a recipe's model may be")
     parser.add_argument("--repeats", type=int, default=3, help="processes for each figure")
     parser.add_argument("--steps", type=int, help="timed steps of a process")
-    parser.add_argument("--warmup", type=int, help="steps before them: 1, on a GPU 3")
+    parser.add_argument("--warmup", type=int, help="steps before them: 2, on a GPU 3")
     parser.add_argument("--gigabytes", type=float, default=12.0, help="memory of a process on the CPU")
     parser.add_argument("--seconds", type=float, default=1800.0, help="after which a process is stopped")
     parser.add_argument("--profile", action="store_true", help="also measure where our time goes")
     parser.add_argument("--short", action="store_true", help="a trial in one process; writes nothing")
+    parser.add_argument("--add", action="store_true", help="to the results that there are")
     parser.add_argument("--dry-run", action="store_true", help="write no results")
     parser.add_argument("--table", action="store_true", help="print the results that there are")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -73,21 +76,19 @@ def cases_of(arguments: argparse.Namespace) -> list[Case]:
     return list(cpu_cases(workloads, arguments.batches or CPU_BATCHES, arguments.precisions, models))
 
 
-def measured(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All cases, one after the other."""
-    from throughput_rounds import compared, product_rates, profiles, without
-    from throughput_table import with_verdicts
+def measured(arguments: argparse.Namespace, earlier: Sequence[Results] = ()) -> Iterator[list[Results]]:
+    """After each case all there are: ``earlier`` ones, unless measured again, and those of the arguments."""
+    from throughput_rounds import compared, profiled, without
+    from throughput_table import in_order, with_verdicts
 
-    cases: list[dict[str, Any]] = []
-    products: defaultdict[str, list[Found]] = defaultdict(list)
+    cases = list(earlier)
     with bench_of(arguments) as bench:
         for case in cases_of(arguments):
-            figures, found = compared(without(case, cases), bench)
-            cases.append(figures)
-            products[f"{case.model} {case.precision}"] += found
-        results = with_verdicts(cases, product_rates(products))
-        drawn = profiles(cases, bench) if arguments.profile else []
-    return {"repeats": arguments.repeats, "threads": threads(), **results, "profiles": drawn}
+            found = compared(without(case, cases), bench)
+            if arguments.profile:
+                found["profile"] = profiled(found, bench)
+            cases = in_order(cases, with_verdicts(found))
+            yield cases
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def bench_of(arguments: argparse.Namespace) -> Iterator[Any]:
             scratch=Path(scratch),
             data=arguments.data,
             repeats=arguments.repeats,
-            warmup=arguments.warmup or (3 if arguments.gpu else 1),
+            warmup=arguments.warmup or (3 if arguments.gpu else 1 if arguments.short else 2),
             steps=arguments.steps or (10 if arguments.gpu else 1 if arguments.short else None),
             gigabytes=0.0 if arguments.gpu or arguments.short else arguments.gigabytes,
             made_up=arguments.short,
@@ -145,7 +146,7 @@ def main(words: Sequence[str] | None = None) -> None:
         set_up(job)
         print(json.dumps(asdict(child(job))))
         return
-    from record import RESULTS, write
+    from record import measured_by, read, write
     from throughput_table import table
 
     from sbert_triplet.errors import SbertTripletError
@@ -153,17 +154,20 @@ def main(words: Sequence[str] | None = None) -> None:
 
     name = GPU_NAME if arguments.gpu else NAME
     if arguments.table:
-        print(table(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["results"]))
+        print(table(read(name)["cases"]))
         return
     refuse_what_cannot_be_measured(arguments)
     quiet()
+    cases: list[Results] = []
+    earlier = read(name)["cases"] if arguments.add else ()
     try:
-        results = measured(arguments)
+        for cases in measured(arguments, earlier):
+            cases[-1]["measured"] = measured_by()
+            if not (arguments.dry_run or arguments.short):
+                write(name, {"cases": cases})
     except SbertTripletError as error:
         sys.exit(f"error: {error}")
-    if not (arguments.dry_run or arguments.short):
-        print(write(name, results))
-    print(table(results))
+    print(table(cases))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ WORKLOADS = {
 class System:
     """Who trains, and how.
 
-    ``ours``: this package's trainer, else that of sentence-transformers. ``cached``: with a gradient cache,
-    there of ``texts`` texts or of ``tokens`` real tokens at once. ``merged``: all columns in one forward
+    ``ours``: this package's trainer, else that of sentence-transformers. ``cached``: with a gradient cache
+    of ``tokens`` real tokens at once, there also of ``texts`` texts. ``merged``: all columns in one forward
     pass. ``attention``: the name of an attention other than the encoder's own choice. ``compiled``: the
     encoder goes through torch.compile.
     """
@@ -53,7 +53,7 @@ class System:
 
 SYSTEMS = {
     "ours": System("this package", ours=True),
-    "ours cached": System("this package, gradient cache", ours=True, cached=True),
+    "ours cached": System("this package, cache of 1,024 tokens", ours=True, cached=True, tokens=1024),
     "ours compiled": System("this package, torch.compile", ours=True, compiled=True),
     "st": System("ST"),
     "st merged": System("ST, merged columns", merged=True),
@@ -85,6 +85,10 @@ class Case:
     @property
     def systems(self) -> tuple[str, ...]:
         return self.ours + self.st
+
+
+NAMES = ("workload", "batch", "precision", "model", "device")
+"""What a case differs by from every other."""
 
 
 def cpu_cases(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from throughput_cases import SYSTEMS, WORKLOADS, Case
+from throughput_cases import NAMES, SYSTEMS, WORKLOADS, Case
 from throughput_data import counted, made_up, model_folder, planned, stored
 from throughput_needs import operations, shape_of
 from throughput_process import PRODUCTS, PROFILE, TRAINING, Found, Job
@@ -97,8 +97,8 @@ def rows_of(case: Case, bench: Bench) -> Rows:
     return Rows(told, steps, len(counts.lengths), tokens, needed, counts.texts, counts.distinct)
 
 
-def compared(case: Case, bench: Bench) -> tuple[Results, list[Found]]:
-    """The figures of one case, and what was found of matrix products meanwhile."""
+def compared(case: Case, bench: Bench) -> Results:
+    """The figures of one case, with the rate of matrix products in between."""
     say(f"{WORKLOADS[case.workload].words}, batch {case.batch:,}, {case.precision}, {case.model}")
     trial: Results = {}
     if case.trial is not None:
@@ -107,12 +107,10 @@ def compared(case: Case, bench: Bench) -> tuple[Results, list[Found]]:
         if (best := fastest(trial, case.st)) is not None:
             case = replace(case, st=(best,))
     systems, products, rows = _in_turn(case, bench)
-    figures = {
-        "workload": case.workload,
-        "batch": case.batch,
-        "precision": case.precision,
-        "model": case.model,
-        "device": case.device,
+    return {
+        **{name: getattr(case, name) for name in NAMES},
+        "repeats": bench.repeats,
+        "warmup_steps": bench.warmup,
         "timed_steps": rows.steps,
         "tokens_a_step": rows.tokens / rows.steps,
         "operations_a_step": rows.operations / rows.steps,
@@ -122,8 +120,8 @@ def compared(case: Case, bench: Bench) -> tuple[Results, list[Found]]:
         "trial": trial,
         "systems": systems,
         "fastest": {"ours": fastest(systems, case.ours), "st": fastest(systems, case.st)},
+        "product_rate": _rate(products),
     }
-    return figures, products
 
 
 def _in_turn(case: Case, bench: Bench) -> tuple[dict[str, Results], list[Found], Rows]:
@@ -158,12 +156,12 @@ def _seconds(found: Sequence[Found]) -> float:
 
 
 def without(case: Case, earlier: Sequence[Results]) -> Case:
-    """The case without ST's ways that were measured once, and too slow, in a faster precision."""
+    """The case without ST's ways that were measured once, and too slow, in another precision."""
+    alike = [name for name in NAMES if name != "precision"]
     same = [
         each
         for each in earlier
-        if (each["workload"], each["batch"], each["model"], each["device"])
-        == (case.workload, case.batch, case.model, case.device)
+        if each["precision"] != case.precision and all(each[name] == getattr(case, name) for name in alike)
     ]
     ruled_out = {
         name
@@ -174,29 +172,23 @@ def without(case: Case, earlier: Sequence[Results]) -> Case:
     return replace(case, st=tuple(name for name in case.st if name not in ruled_out))
 
 
-def profiles(cases: Sequence[Results], bench: Bench) -> list[Results]:
-    """Where the time of the fastest of ours goes in each case of the first precision."""
-    drawn = []
-    for each in cases:
-        system = each["fastest"]["ours"]
-        if system is None or each["precision"] != cases[0]["precision"]:
-            continue
-        key = {name: each[name] for name in ("workload", "batch", "precision", "model", "device")}
-        found = bench.profile(system, rows_of(Case(**key, ours=(system,), st=()), bench))
-        if found.done:
-            drawn.append({**key, "system": system, "seconds": found.figures})
-        else:
-            say(f"profile: {found.outcome}")
-    return drawn
+def profiled(case: Results, bench: Bench) -> Results | None:
+    """Where the time of the fastest of ours goes."""
+    system = case["fastest"]["ours"]
+    if system is None:
+        return None
+    rows = rows_of(Case(**{name: case[name] for name in NAMES}, ours=(system,), st=()), bench)
+    found = bench.profile(system, rows)
+    if not found.done:
+        say(f"profile: {found.outcome}")
+        return None
+    return {"system": system, "seconds": found.figures}
 
 
-def product_rates(found: dict[str, list[Found]]) -> dict[str, float]:
-    """Operations a second for each model and precision, the medians of what was measured."""
-    return {
-        name: statistics.median(each.figures["rate"] for each in several if each.done)
-        for name, several in found.items()
-        if any(each.done for each in several)
-    }
+def _rate(found: Sequence[Found]) -> float | None:
+    """Operations a second, the median of what was measured."""
+    rates = [each.figures["rate"] for each in found if each.done]
+    return statistics.median(rates) if rates else None
 
 
 def say(line: str) -> None:

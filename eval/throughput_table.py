@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from throughput_cases import SYSTEMS, WORKLOADS, Target, target_of
+from throughput_cases import NAMES, SYSTEMS, WORKLOADS, Target, target_of
 from throughput_process import Found
 
 Results = dict[str, Any]
@@ -43,33 +43,35 @@ def fastest(systems: Mapping[str, Results], names: Sequence[str]) -> str | None:
     return min(done, key=lambda name: systems[name]["seconds_a_step"], default=None)
 
 
-def with_verdicts(cases: list[Results], products: Mapping[str, float]) -> Results:
-    """The cases with shares of the rate of matrix products, and which targets were reached."""
-    targets = []
-    for case in cases:
-        rate = products.get(f"{case['model']} {case['precision']}")
-        for system in case["systems"].values():
-            if rate and system["outcome"] == "done":
-                system["rate_share"] = case["operations_a_step"] / system["seconds_a_step"] / rate
-        target = target_of(case)
-        if target is not None and case["fastest"]["st"] is not None:
-            ours = [name for name, each in case["systems"].items() if name.startswith("ours")]
-            done = [name for name in ours if case["systems"][name]["outcome"] == "done"]
-            targets.extend(_verdict(case, target, name) for name in done)
-    return {"products": dict(products), "cases": cases, "targets": targets}
+def with_verdicts(case: Results) -> Results:
+    """The case with shares of the rate of matrix products, and which targets were reached."""
+    rate, target = case["product_rate"], target_of(case)
+    done = {name: system for name, system in case["systems"].items() if system["outcome"] == "done"}
+    if rate:
+        for system in done.values():
+            system["rate_share"] = case["operations_a_step"] / system["seconds_a_step"] / rate
+    tuned = done.get(case["fastest"]["st"])
+    targets = {}
+    if target is not None and tuned is not None:
+        ours = {name: system for name, system in done.items() if name.startswith("ours")}
+        targets = {name: _verdict(system, tuned, target) for name, system in ours.items()}
+    return {**case, "targets": targets}
 
 
-def _verdict(case: Results, target: Target, name: str) -> Results:
+def _verdict(ours: Results, tuned: Results, target: Target) -> Results:
     """One of our ways against the fastest of sentence-transformers'."""
-    ours, tuned = (case["systems"][each] for each in (name, case["fastest"]["st"]))
     figures = {"faster": _at_least(tuned["seconds_a_step"] / ours["seconds_a_step"], target.faster)}
     if target.memory is not None:
         found = ours["peak_bytes"] / max(tuned["peak_bytes"], 1)
         figures["memory"] = {"found": found, "target": target.memory, "reached": found <= target.memory}
     if target.rate is not None and "rate_share" in ours:
         figures["rate"] = _at_least(ours["rate_share"], target.rate)
-    named = {key: case[key] for key in ("workload", "batch", "precision", "model", "device", "fastest")}
-    return {**named, "ours": name, **figures}
+    return figures
+
+
+def in_order(cases: Sequence[Results], found: Results) -> list[Results]:
+    """The cases with ``found`` at the end, without those of its names."""
+    return [case for case in cases if any(case[name] != found[name] for name in NAMES)] + [found]
 
 
 def _at_least(found: float, target: float) -> Results:
@@ -89,21 +91,33 @@ COLUMNS = (
 )
 
 
-def table(results: Results) -> str:
-    """The results as Markdown."""
+def table(cases: Sequence[Results]) -> str:
+    """The results as Markdown: steps, targets, and where the time goes."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
-    for case in results["cases"]:
+    for case in cases:
         for name, system in case["systems"].items():
             lines.append("| " + " | ".join([*_named(case), *_cells(name, system)]) + " |")
         for name, system in case["trial"].items():
             named = [*_named(case)[:1], f"{case['trial_batch']:,} (trial)", case["precision"]]
             lines.append("| " + " | ".join([*named, *_cells(name, system)]) + " |")
-    lines += ["", *(_said(target) for target in results["targets"])]
-    for name, rate in results["products"].items():
-        lines.append(f"- Matrix products, {name}: {rate / 10**9:,.0f} GFLOP/s")
-    for profile in results["profiles"]:
-        lines += ["", *_drawn(profile)]
+    lines.append("")
+    for case in cases:
+        lines += [_said(case, name, target) for name, target in case["targets"].items()]
+    for name, rates in _rates(cases).items():
+        lines.append(f"- Matrix products, {name}: {statistics.median(rates) / 10**9:,.0f} GFLOP/s")
+    for case in cases:
+        if case.get("profile"):
+            lines += ["", *_drawn(case)]
     return "\n".join(lines)
+
+
+def _rates(cases: Sequence[Results]) -> dict[str, list[float]]:
+    """The rates of matrix products by model and precision."""
+    rates: dict[str, list[float]] = {}
+    for case in cases:
+        if case["product_rate"]:
+            rates.setdefault(f"{case['model']} {case['precision']}", []).append(case["product_rate"])
+    return rates
 
 
 def _named(case: Results) -> list[str]:
@@ -125,14 +139,14 @@ def _cells(name: str, system: Results) -> list[str]:
     ]
 
 
-def _said(target: Results) -> str:
-    other = SYSTEMS[target["fastest"]["st"]].words
+def _said(case: Results, name: str, target: Results) -> str:
+    other = SYSTEMS[case["fastest"]["st"]].words
     parts = [_reached(target["faster"], f"{{:.2f}} times as fast as {other}", "wanted")]
     if "memory" in target:
         parts.append(_reached(target["memory"], "{:.2f} of its peak memory", "allowed"))
     if "rate" in target:
         parts.append(_reached(target["rate"], "{:.2f} of the rate of matrix products", "wanted"))
-    return f"- {', '.join(_named(target))}, {SYSTEMS[target['ours']].words}: " + "; ".join(parts)
+    return f"- {', '.join(_named(case))}, {SYSTEMS[name].words}: " + "; ".join(parts)
 
 
 def _reached(figure: Results, words: str, asked: str) -> str:
@@ -140,9 +154,10 @@ def _reached(figure: Results, words: str, asked: str) -> str:
     return f"{words.format(figure['found'])} ({figure['target']:g} {asked}: {verdict})"
 
 
-def _drawn(profile: Results) -> list[str]:
+def _drawn(case: Results) -> list[str]:
+    profile = case["profile"]
     total = sum(profile["seconds"].values())
-    words = f"{', '.join(_named(profile))}, {SYSTEMS[profile['system']].words}"
+    words = f"{', '.join(_named(case))}, {SYSTEMS[profile['system']].words}"
     lines = [f"| where the time goes: {words} | seconds | share |", "| --- | --- | --- |"]
     return lines + [
         f"| {stage} | {seconds:.2f} | {seconds / total:.0%} |"

@@ -170,7 +170,7 @@ def _ours(system: System, task: Task, folder: Path) -> Trainer:
         TokenTable(model, lambda ids: texts.texts(list(ids))),
         loss.needs_for(kind.value),
         ("query", "document"),
-        group_tokens(model.device),
+        system.tokens or group_tokens(model.device),
         KnownPositives(examples.known_positives()),
         seed=SEED,
     )
