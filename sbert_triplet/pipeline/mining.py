@@ -12,7 +12,6 @@ from sbert_triplet.data.contrastive import contrastive_rows, positive_rows
 from sbert_triplet.data.examples import IntArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.data.texts import TextTable
-from sbert_triplet.encoding.embedder import Embedder
 from sbert_triplet.errors import InputError
 from sbert_triplet.losses.names import LOSSES
 from sbert_triplet.mining.approximate import ApproximateSearch
@@ -20,16 +19,13 @@ from sbert_triplet.mining.hard_negatives import mine
 from sbert_triplet.mining.marks import MARKS, Marks
 from sbert_triplet.mining.mined import Mined
 from sbert_triplet.mining.output import as_dataset, write_dataset
-from sbert_triplet.mining.rescoring import PairScorer, cross_encoder
-from sbert_triplet.mining.search import DenseSearch, LexicalSearch, MixedSearch, Search
-from sbert_triplet.mining.space import Space
 from sbert_triplet.mining.suspects import write_table
 from sbert_triplet.pipeline.decide import choose_loss
 from sbert_triplet.pipeline.documents import pool_of
 from sbert_triplet.pipeline.folder import NEGATIVES, SUSPECTS, RunFolder
 from sbert_triplet.pipeline.gathered import Gathered, Rows
 from sbert_triplet.pipeline.marks import marks_of
-from sbert_triplet.pipeline.start import located_model
+from sbert_triplet.pipeline.searching import scorer_of, search_of
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.recipe.losses import LossPart
 from sbert_triplet.recipe.mine import MineRecipe
@@ -130,7 +126,7 @@ def mine_negatives(setting: Setting) -> Negatives:
     _refuse_kind(data.kind)
     examples, rules, marks = contrastive_rows(data.train), recipe.rules(), marks_of(setting)
     documents = np.unique(np.concatenate([data.documents, pool_of([data.train], [])]))
-    search = _search(setting, documents)
+    search = search_of(setting, documents)
     mined = mine(
         examples,
         search,
@@ -138,7 +134,7 @@ def mine_negatives(setting: Setting) -> Negatives:
         rules,
         known=_known_beside(data),
         marks=marks,
-        rescore=_scorer(setting),
+        rescore=scorer_of(setting),
         salt=(setting.recipe.train.seed, PURPOSE),
         memory_bytes=recipe.memory // 4,
         progress=setting.telling("mining"),
@@ -194,32 +190,3 @@ def _known_beside(data: Gathered) -> IntArray:
     """(n, 2) pairs of text ids that belong together in rows that are not those of ``data.train``."""
     parts = [data.dev, data.test, *(rows.examples for rows in data.others)]
     return np.concatenate([part.known_positives() for part in parts])
-
-
-def _search(setting: Setting, documents: IntArray) -> Search:
-    recipe, model = setting.recipe.mine, setting.encoder.model
-    precision = setting.recipe.evaluate.precision
-    embedder = Embedder(
-        model,
-        setting.tokens,
-        precision="fp32" if precision == "auto" else precision,
-        budget=setting.recipe.train.group_tokens,
-        progress=setting.telling("encoding"),
-        scratch=setting.scratch,
-    )
-    space = Space(embedder, embedder.similarity)
-    if recipe.search == "approximate":
-        return ApproximateSearch(space, documents)
-    lexical = LexicalSearch(space, documents, setting.data.texts.texts)
-    if recipe.search == "bm25":
-        return lexical
-    device = model.device if model.device.type == "cuda" else "cpu"
-    exact = DenseSearch(space, documents, recipe.memory - recipe.memory // 4, device)
-    return MixedSearch(exact, lexical) if recipe.search == "mixed" else exact
-
-
-def _scorer(setting: Setting) -> PairScorer | None:
-    name = setting.recipe.mine.rescore
-    if name is None:
-        return None
-    return cross_encoder(located_model(name, setting.folder), device=str(setting.encoder.model.device))
