@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from sbert_triplet.errors import SbertTripletError
-from sbert_triplet.training.processes import leads
+from sbert_triplet.processes import leads
 
 SECONDS_BETWEEN_LINES = 15.0
 WRONG_INPUT, MACHINE_FAILED, BUG = 2, 3, 70

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 
+from sbert_triplet.processes import several_processes
+
 IN_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
 
 
@@ -21,11 +23,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 class OutOfMemoryTogetherError(torch.OutOfMemoryError):
     """Memory ran out in one of several processes, and all of them know."""
-
-
-def several_processes() -> bool:
-    """Whether other processes share the run."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def largest_anywhere(number: float, device: torch.device) -> float:

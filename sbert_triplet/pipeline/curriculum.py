@@ -14,6 +14,7 @@ from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.parquet import write_parquet
 from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline.tasks import Setting, Task, guide_table
+from sbert_triplet.processes import agreed
 from sbert_triplet.recipe.curriculum import CurriculumRecipe
 from sbert_triplet.training.curriculum import in_order, paced
 from sbert_triplet.training.difficulty import (
@@ -24,7 +25,6 @@ from sbert_triplet.training.difficulty import (
     reference_scores,
 )
 from sbert_triplet.training.hardness import CLASSES, PhasedBatches, hardness_of, phased, present
-from sbert_triplet.training.processes import agreed
 from sbert_triplet.training.row_losses import loss_scores
 
 IntArray = NDArray[np.int64]

@@ -38,9 +38,9 @@ from sbert_triplet.pipeline.smoke import smoke
 from sbert_triplet.pipeline.start import Encoder, device_named, load_encoder, recorded_threads
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.pipeline.training import train
+from sbert_triplet.processes import join, leads
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.reporting.report import write_report
-from sbert_triplet.training.processes import join, leads
 from sbert_triplet.training.sharding import refuse_parted_encoder
 
 Say = Callable[[str], None]

@@ -27,11 +27,11 @@ from sbert_triplet.pipeline.gathered import Gathered, Rows
 from sbert_triplet.pipeline.marks import marks_of
 from sbert_triplet.pipeline.searching import scorer_of, search_of
 from sbert_triplet.pipeline.tasks import Setting
+from sbert_triplet.processes import agreed
 from sbert_triplet.recipe.losses import LossPart
 from sbert_triplet.recipe.mine import MineRecipe
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.library_losses import find_loss
-from sbert_triplet.training.processes import agreed
 
 MINED, COUNTS = "mined.parquet", "counts.json"
 KINDS = frozenset({Kind.PAIRS, Kind.TRIPLETS, Kind.RETRIEVAL})

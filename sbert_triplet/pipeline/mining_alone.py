@@ -17,8 +17,8 @@ from sbert_triplet.pipeline.plan import known_of
 from sbert_triplet.pipeline.recorded import recorded_yaml
 from sbert_triplet.pipeline.start import recorded_threads
 from sbert_triplet.pipeline.tasks import Setting
+from sbert_triplet.processes import leads
 from sbert_triplet.recipe.model import Recipe
-from sbert_triplet.training.processes import leads
 
 NEEDED_BYTES = 64 << 20
 

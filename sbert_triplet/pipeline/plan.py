@@ -25,6 +25,7 @@ from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.mining import Negatives, with_mined_negatives
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.pipeline.tasks import Setting, Task, joined, queue_size, tasks_of
+from sbert_triplet.processes import agreed, processes
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.arguments import TrainSettings, freeze
@@ -33,7 +34,6 @@ from sbert_triplet.training.fitting import chunk_that_fits, free_memory
 from sbert_triplet.training.fold import learns_metric
 from sbert_triplet.training.measure import choose_precision, graph_bytes_per_token, seconds_per_token
 from sbert_triplet.training.objective import Objective
-from sbert_triplet.training.processes import agreed, processes
 from sbert_triplet.training.samplers import Batches
 
 MEASURED_BATCHES = 3

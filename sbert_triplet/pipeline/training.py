@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.plan import Plan
 from sbert_triplet.pipeline.start import Encoder
+from sbert_triplet.processes import leads
 from sbert_triplet.training.arguments import training_arguments
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog, StepProgress
-from sbert_triplet.training.processes import leads
 from sbert_triplet.training.trainer import Trainer
 
 

@@ -12,7 +12,7 @@ import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
 from sbert_triplet.errors import RecipeError
-from sbert_triplet.training.processes import local_rank, processes
+from sbert_triplet.processes import local_rank, processes
 
 
 @dataclass(frozen=True)

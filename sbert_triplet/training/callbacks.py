@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from sbert_triplet.processes import agreed
 from sbert_triplet.training.objective import Objective
-from sbert_triplet.training.processes import agreed
 
 
 class StepLog(TrainerCallback):

@@ -19,9 +19,9 @@ from sbert_triplet.encoding.memory import (
     several_processes,
 )
 from sbert_triplet.errors import MachineError
+from sbert_triplet.processes import local_processes
 from sbert_triplet.training.collate import BatchMaker, TokenBatch
 from sbert_triplet.training.objective import Objective
-from sbert_triplet.training.processes import local_processes
 
 T = TypeVar("T")
 FREE_SHARE = 0.6

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.encoding.forward import sentence_embeddings
 from sbert_triplet.encoding.gradient_cache import encode_in_parts, encode_whole
-from sbert_triplet.encoding.memory import failing_together, several_processes
+from sbert_triplet.encoding.memory import failing_together
 from sbert_triplet.errors import InputError
 from sbert_triplet.losses.batch import LONGEST_QUEUE, Embedded, Loss, LossOutput
+from sbert_triplet.processes import several_processes
 from sbert_triplet.training.collate import Share, TokenBatch
 from sbert_triplet.training.gather import gather_rows
 from sbert_triplet.training.momentum import MomentumEncoder

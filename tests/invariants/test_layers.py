@@ -19,6 +19,7 @@ LAYERS = {
     "losses": 1,
     "data": 2,
     "encoding": 2,
+    "processes": 2,
     "evaluation": 3,
     "mining": 3,
     "training": 4,
@@ -33,6 +34,7 @@ LAYERS = {
     "__init__": 8,
 }
 WITHIN_A_LAYER = {
+    ("encoding", "processes"),
     ("losses", "distances"),
     ("losses", "selection"),
     ("selection", "distances"),

@@ -42,11 +42,18 @@ def join(device: str) -> None:
     atexit.register(state.destroy_process_group)
 
 
+def several_processes() -> bool:
+    """Whether other processes share the run, and have been met."""
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 def agreed(value: T) -> T:
     """The leading process's ``value``: what is measured differs from one process to the next."""
     import torch.distributed as dist
 
-    if not (dist.is_available() and dist.is_initialized()):
+    if not several_processes():
         return value
     held = [value]
     dist.broadcast_object_list(held, src=0)
