@@ -16,10 +16,9 @@ from sbert_triplet.encoding.memory import (
     OutOfMemoryTogetherError,
     is_out_of_memory,
     largest_anywhere,
-    several_processes,
 )
 from sbert_triplet.errors import MachineError
-from sbert_triplet.processes import local_processes
+from sbert_triplet.processes import local_processes, several_processes
 from sbert_triplet.training.collate import BatchMaker, TokenBatch
 from sbert_triplet.training.objective import Objective
 
