@@ -62,6 +62,8 @@ bench: $(VENV)/.test
 	$(BIN)/python eval/recipes.py $(DATA)
 	$(BIN)/python eval/batch_all.py
 	$(BIN)/python eval/throughput.py $(DATA)
+	$(BIN)/python eval/mining.py $(DATA)
+	$(BIN)/python eval/hard_negatives.py $(DATA)
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sbert_triplet.errors import MachineError, SbertTripletError
 
 T = TypeVar("T")
 
@@ -58,3 +62,63 @@ def agreed(value: T) -> T:
     held = [value]
     dist.broadcast_object_list(held, src=0)
     return held[0]
+
+
+def place() -> tuple[int, int]:
+    """The place of this process among those that share the run and have been met, and how many these are."""
+    import torch.distributed as dist
+
+    return (dist.get_rank(), dist.get_world_size()) if several_processes() else (0, 1)
+
+
+def machine() -> int:
+    """A number for the machine that this process is on: the rank of the first process there."""
+    return place()[0] - local_rank()
+
+
+def from_all(value: T) -> list[T]:
+    """Every process's ``value``, in the order of their places; all of them have to ask."""
+    import torch.distributed as dist
+
+    if not several_processes():
+        return [value]
+    held: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(held, value)
+    return held
+
+
+def together(work: Callable[[], T]) -> list[T]:
+    """What ``work`` gives in every process, in the order of their places; all of them have to ask.
+
+    Where it raises in one, all others raise as well, since they would wait for that one for ever.
+    Nothing inside ``work`` may wait for another process. Raises what was raised in this process; elsewhere
+    an error on purpose of its own kind, and MachineError for any other.
+    """
+    if not several_processes():
+        return [work()]
+    try:
+        given = work()
+    # The error is not kept in a name of its own: its frames may hold the memory that ran out.
+    except Exception as error:
+        from_all(_Failed.by(error))
+        raise
+    held: list[Any] = from_all(given)
+    for other in held:
+        if isinstance(other, _Failed):
+            raise other.kind(other.words)
+    return held
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What a process gives in the place of its work."""
+
+    kind: type[SbertTripletError]
+    words: str
+
+    @classmethod
+    def by(cls, error: Exception) -> _Failed:
+        if isinstance(error, SbertTripletError):
+            return cls(type(error), str(error))
+        words = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return cls(MachineError, f"another process of the run stopped ({type(error).__name__}: {words})")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +20,10 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def _token_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Rows of tokens are kept in a folder of this session, not in the person's own cache."""
+    """Tokens and embeddings are kept in folders of this session, not in the person's own cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SBERT_TRIPLET_TOKEN_CACHE", str(tmp_path_factory.mktemp("tokens")))
+        patch.setenv("SBERT_TRIPLET_EMBEDDING_CACHE", str(tmp_path_factory.mktemp("embeddings")))
         yield
 
 
@@ -29,6 +35,60 @@ def shared_data() -> Path:
             f"real data sets are not on this machine ({SHARED_DATA.name}/ beside the checkout's folder)"
         )
     return SHARED_DATA
+
+
+SeveralProcesses = Callable[..., list[tuple[int, str]]]
+
+
+@pytest.fixture(scope="session")
+def several_processes() -> SeveralProcesses:
+    """Runs ``python WORDS`` as processes of one run on this machine: exit code and output of each."""
+
+    def carried_out(
+        *words: str, count: int = 2, limit: float = 240, folder: Path | None = None
+    ) -> list[tuple[int, str]]:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = int(listener.getsockname()[1])
+        processes = [_started(words, rank, count, port, folder) for rank in range(count)]
+        end = time.monotonic() + limit
+        try:
+            outputs = [each.communicate(timeout=max(end - time.monotonic(), 1))[0] for each in processes]
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the processes wait for each other: nothing after {limit} s")
+        finally:
+            for each in processes:
+                each.kill()
+        return [(each.returncode, output) for each, output in zip(processes, outputs, strict=True)]
+
+    return carried_out
+
+
+def _started(
+    words: tuple[str, ...], rank: int, count: int, port: int, folder: Path | None
+) -> subprocess.Popen[str]:
+    root = str(Path(__file__).resolve().parents[1])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    return subprocess.Popen(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="session")

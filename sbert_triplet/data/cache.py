@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 import tempfile
@@ -20,6 +21,14 @@ from sbert_triplet.errors import MachineError
 _OUT_OF_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _SAME_TYPE = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
+TOKENS = ("tokens", "SBERT_TRIPLET_TOKEN_CACHE")
+EMBEDDINGS = ("embeddings", "SBERT_TRIPLET_EMBEDDING_CACHE")
+"""Folders of what can be made again, and the environment variables that move them or switch them off.
+
+With embeddings lie the answers of searches over them.
+"""
+_told: set[tuple[Path, str]] = set()
+
 Settle = Callable[[list[pa.Schema]], pa.Schema]
 
 
@@ -32,6 +41,33 @@ def cache_folder() -> Path:
         return Path(os.environ["LOCALAPPDATA"]) / "sbert_triplet"
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "sbert_triplet"
+
+
+def kept_folder(name: str, variable: str) -> Path | None:
+    """``name`` in the cache folder, or the folder that the environment variable names; None if it is ``off``.
+
+    For ``TOKENS`` and ``EMBEDDINGS``.
+    """
+    chosen = os.environ.get(variable, "")
+    if chosen.lower() == "off":
+        return None
+    return Path(chosen).expanduser() if chosen else cache_folder() / name
+
+
+def tell_not_kept(
+    logger: logging.Logger, folder: Path, what: str, kind: tuple[str, str], error: Exception
+) -> None:
+    """Warn, once for each folder, that ``what`` cannot be kept there; the work goes on without."""
+    if (folder, what) not in _told:
+        _told.add((folder, what))
+        logger.warning(
+            "%s: %s cannot be kept there, and are made again where they are needed (%s); the environment "
+            "variable %s names another folder, or is off",
+            folder,
+            what,
+            error.__cause__ or error,
+            kind[1],
+        )
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import truncate_embeddings
 
 from sbert_triplet.encoding.forward import evaluating, moved, sentence_embeddings
+from sbert_triplet.encoding.sharing import Team
 from sbert_triplet.encoding.tokens import Side, TokenTable
 
 FloatMatrix = NDArray[np.float32]
@@ -38,6 +40,16 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return torch.autocast(device.type, dtype=PRECISIONS[precision])
 
 
+class Ledger(Protocol):
+    """What remembers which groups of texts are done, so that an encoding goes on where it was stopped."""
+
+    def left(self, groups: int) -> IntArray:
+        """Which of so many groups are still to be made; the rows of the others are in ``out``."""
+
+    def wrote(self, groups: IntArray) -> None:
+        """The rows of these groups are in ``out`` now."""
+
+
 def encode(
     model: SentenceTransformer,
     tokens: TokenTable,
@@ -48,32 +60,46 @@ def encode(
     budget: int | None = None,
     progress: Progress | None = None,
     out: FloatMatrix | None = None,
+    ledger: Ledger | None = None,
+    shared: bool = False,
 ) -> FloatMatrix:
     """Embed the texts of ``ids`` as ``encode_query``, ``encode_document`` or ``encode`` would.
 
     Returns (n, D) float32 in the order of ``ids``: ``out`` where it is given, a memory map for one, written
     to as the embeddings are made. A text that appears several times is encoded once; long texts come
-    first, so that too little memory shows at once. Raises ValueError for an ``out`` of another shape.
+    first, so that too little memory shows at once. ``ledger``: of ``out``. ``shared``: all processes of the
+    run ask for the same at the same time; each encodes a share of the groups and gets all rows.
+
+    Raises ValueError for an ``out`` of another shape; what one process raises makes all others raise.
     """
     unique, first, back = np.unique(ids, return_index=True, return_inverse=True)
     tokens.add(side, unique)
     form, device = tokens.form(side), model.device
+    groups = tokens.groups(form, unique, budget or group_tokens(device))
+    sizes = np.array([len(group) for group in groups], dtype=np.int64)
+    team = Team.of_the_run() if shared else Team()
+    left = team.left(np.arange(len(groups)) if ledger is None else ledger.left(len(groups)), len(groups))
+    done = len(unique) - int(sizes[left].sum())
     rows = _Rows(len(ids), out)
-    done = 0
+
+    def embed(number: int) -> FloatMatrix:
+        features = tokens.group_inputs(form, unique[groups[number]])
+        embeddings = sentence_embeddings(model, moved(features, device))
+        made: FloatMatrix = truncate_embeddings(embeddings, model.truncate_dim).float().cpu().numpy()
+        return made
+
     with evaluating(model), torch.inference_mode(), autocast(device, precision):
-        for group, features in tokens.inputs_in_turn(form, unique, budget or group_tokens(device)):
-            embeddings = sentence_embeddings(model, moved(features, device))
-            embeddings = truncate_embeddings(embeddings, model.truncate_dim)
-            rows.write(first[group], embeddings.float().cpu().numpy())
-            done += len(group)
+        for numbers in team.rounds(left, sizes):
+            for number, embeddings in team.each(numbers, embed):
+                rows.write(first[groups[number]], embeddings)
+            done += int(sizes[numbers].sum())
+            if ledger is not None:
+                ledger.wrote(numbers)
             if progress is not None:
                 progress(done, len(unique))
     if rows.matrix is None:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
-    again = np.setdiff1d(np.arange(len(ids)), first, assume_unique=True)
-    for start in range(0, len(again), _COPIED_AT_ONCE):
-        some = again[start : start + _COPIED_AT_ONCE]
-        rows.matrix[some] = rows.matrix[first[back[some]]]
+    rows.repeat(first, back)
     return rows.matrix
 
 
@@ -110,3 +136,11 @@ class _Rows:
         if self.matrix.shape[1] != width:
             raise ValueError(f"out has rows of {self.matrix.shape[1]} numbers, and embeddings have {width}")
         self.matrix[places] = embeddings
+
+    def repeat(self, first: IntArray, back: IntArray) -> None:
+        """Copy the rows at ``first`` (U,) to where their texts stand again; ``back``: (n,) which is where."""
+        assert self.matrix is not None
+        again = np.setdiff1d(np.arange(len(back)), first, assume_unique=True)
+        for start in range(0, len(again), _COPIED_AT_ONCE):
+            some = again[start : start + _COPIED_AT_ONCE]
+            self.matrix[some] = self.matrix[first[back[some]]]

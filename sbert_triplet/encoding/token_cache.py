@@ -4,7 +4,8 @@ A file is found by what its rows were made of: the content of the tokenizer, the
 length, and the texts themselves in their order; never by the name of a model or of a file. It is
 written under another name first and is there whole or not at all; one that cannot be read is made
 again. Files lie in the folder ``tokens`` of the package's cache (``SBERT_TRIPLET_CACHE`` moves it) and
-may be deleted at any time. The environment variable ``SBERT_TRIPLET_TOKEN_CACHE`` names another
+may be deleted at any time; those that were not read for longest go by themselves
+(``data.trimming``). The environment variable ``SBERT_TRIPLET_TOKEN_CACHE`` names another
 folder, or is ``off`` for none.
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from datasets.arrow_writer import ArrowWriter
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from sbert_triplet.data.cache import cache_folder, new_file, open_arrow
+from sbert_triplet.data.cache import TOKENS, kept_folder, new_file, open_arrow, tell_not_kept
+from sbert_triplet.data.content import content_of
+from sbert_triplet.data.trimming import limit_bytes, trim, used
 from sbert_triplet.encoding.tokenise import Tokenised, Tokeniser
 from sbert_triplet.errors import MachineError
 
@@ -34,15 +36,11 @@ FEWEST = 1_000
 ROWS_AT_ONCE = 16_384
 _FORMAT = 1
 _logger = logging.getLogger(__name__)
-_warned: set[Path] = set()
 
 
 def token_cache_folder() -> Path | None:
     """Where files of tokens are kept; None where that is switched off."""
-    chosen = os.environ.get("SBERT_TRIPLET_TOKEN_CACHE", "")
-    if chosen.lower() == "off":
-        return None
-    return Path(chosen).expanduser() if chosen else cache_folder() / "tokens"
+    return kept_folder(*TOKENS)
 
 
 def token_rows(tokeniser: Tokeniser, texts: Texts, ids: IntArray) -> list[Tokenised]:
@@ -57,7 +55,9 @@ def token_rows(tokeniser: Tokeniser, texts: Texts, ids: IntArray) -> list[Tokeni
     file = folder / f"tokens-{_key(fingerprint, texts, ids)}.arrow"
     kept = _read(file, len(ids))
     if kept is not None:
+        used(file)
         return kept
+    limit_bytes()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Processes that want the same rows at the same time tokenise them once.
@@ -66,8 +66,9 @@ def token_rows(tokeniser: Tokeniser, texts: Texts, ids: IntArray) -> list[Tokeni
             if kept is None:
                 _write(file, _made(tokeniser, texts, ids))
                 kept = _read(file, len(ids))
+        trim()
     except (OSError, MachineError, NotImplementedError, pa.ArrowException) as error:
-        _warn(folder, error)
+        tell_not_kept(_logger, folder, "rows of tokens", TOKENS, error)
     return list(_made(tokeniser, texts, ids)) if kept is None else kept
 
 
@@ -77,15 +78,7 @@ def _made(tokeniser: Tokeniser, texts: Texts, ids: IntArray) -> Iterator[Tokenis
 
 
 def _key(fingerprint: str, texts: Texts, ids: IntArray) -> str:
-    contents, lengths = hashlib.blake2b(), hashlib.blake2b()
-    for start in range(0, len(ids), ROWS_AT_ONCE):
-        encoded = [
-            text.encode("utf-8", "surrogatepass")
-            for text in texts(ids[start : start + ROWS_AT_ONCE].tolist())
-        ]
-        lengths.update(np.fromiter(map(len, encoded), dtype="<i8", count=len(encoded)).tobytes())
-        contents.update(b"".join(encoded))
-    named = f"{_FORMAT} {fingerprint} {len(ids)} {lengths.hexdigest()} {contents.hexdigest()}"
+    named = f"{_FORMAT} {fingerprint} {content_of(texts, ids)}"
     return hashlib.sha256(named.encode()).hexdigest()[:40]
 
 
@@ -136,14 +129,3 @@ def _values(lists: pa.ListArray, kind: type[Any]) -> NDArray[Any]:
     if values.dtype != kind:
         raise ValueError(f"{values.dtype} where {kind.__name__} was written")
     return values
-
-
-def _warn(folder: Path, error: Exception) -> None:
-    if folder not in _warned:
-        _warned.add(folder)
-        _logger.warning(
-            "%s: rows of tokens cannot be kept there and stay in memory (%s); the environment variable "
-            "SBERT_TRIPLET_TOKEN_CACHE names another folder, or is off",
-            folder,
-            error.__cause__ or error,
-        )

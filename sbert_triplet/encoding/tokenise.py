@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 AT_ONCE = 1024
 """Texts that the tokenizer is given at a time."""
 _UNLIMITED = int(1e20)
-_AROUND = (transformers.__version__, sentence_transformers.__version__)
+AROUND = (transformers.__version__, sentence_transformers.__version__)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Tokeniser:
             return None
         tokenizer, fast = module.processor, self._fast() is not None
         parts = {
-            "libraries": [tokenizers.__version__, *([] if fast else _AROUND)],
+            "libraries": [tokenizers.__version__, *([] if fast else AROUND)],
             "tokenizer": content,
             "special": repr(sorted(tokenizer.special_tokens_map.items())),
             "sides": [tokenizer.truncation_side, tokenizer.padding_side],

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 
+from sbert_triplet.data.content import content_of
 from sbert_triplet.encoding.groups import plan_groups, plan_packs
 from sbert_triplet.encoding.packing import Rows, first_position, packed, padded
 from sbert_triplet.encoding.probe import why_not_packed
@@ -215,6 +216,14 @@ class TokenTable:
         """What the limit of length cuts off these texts, each counted as often as it is in ``ids``."""
         return Truncation.of(self.full_lengths(form, ids), self.lengths(form, ids))
 
+    def fingerprint(self, form: int) -> str | None:
+        """A name for all that the tokens of a text depend on in this form; None where that is not known."""
+        return self._tokenisers[form].fingerprint()
+
+    def content(self, ids: IntArray) -> str:
+        """A name for what the texts of ``ids`` say, in this order (``data.content``)."""
+        return content_of(self._texts, ids)
+
     @cached_property
     def why_not_packed(self) -> str:
         """Why the encoder is given padded groups; empty where it is given packs."""
@@ -231,12 +240,18 @@ class TokenTable:
         self, form: int, ids: IntArray, budget: int
     ) -> Iterator[tuple[IntArray, dict[str, Any]]]:
         """As ``inputs``, each made when it is asked for: of many texts, few are tensors at a time."""
-        lengths = self.lengths(form, ids)
-        packs = not self.why_not_packed
-        for chosen in (plan_packs if packs else plan_groups)(lengths, budget):
-            # The texts without any token, which are planned apart, have no place in a pack.
-            make = self.packed if packs and lengths[chosen[0]] else self.features
-            yield chosen, make(form, ids[chosen])
+        for chosen in self.groups(form, ids, budget):
+            yield chosen, self.group_inputs(form, ids[chosen])
+
+    def groups(self, form: int, ids: IntArray, budget: int) -> list[IntArray]:
+        """The positions of each of the groups that ``inputs`` makes of the n texts, in their order."""
+        return (plan_groups if self.why_not_packed else plan_packs)(self.lengths(form, ids), budget)
+
+    def group_inputs(self, form: int, ids: IntArray) -> dict[str, Any]:
+        """The features of one of these groups: a pack where the encoder can be given one, else padded."""
+        # The texts without any token, which are planned apart, have no place in a pack.
+        packs = not self.why_not_packed and self.lengths(form, ids[:1])[0] > 0
+        return (self.packed if packs else self.features)(form, ids)
 
     def features(self, form: int, ids: IntArray) -> dict[str, Any]:
         """One padded group of n texts as the model's input: (n, longest) tensors on the CPU."""

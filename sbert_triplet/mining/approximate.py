@@ -17,7 +17,7 @@ from sbert_triplet.data.examples import IntArray
 from sbert_triplet.data.keys import keys
 from sbert_triplet.errors import InputError
 from sbert_triplet.mining.candidates import Candidates, Source
-from sbert_triplet.mining.search import DenseSearch
+from sbert_triplet.mining.search import DenseSearch, Search
 from sbert_triplet.mining.space import Space
 from sbert_triplet.nearest import Embeddings, Float32Array
 
@@ -28,6 +28,7 @@ _ROWS_AT_ONCE = 65536
 _SAMPLE_PURPOSE = 41
 # faiss warns below this number of training points for each list, and its lists are poor then.
 _POINTS_PER_LIST = 39
+_POINTS_TRAINED_ON = 64
 
 
 @dataclass(frozen=True)
@@ -80,21 +81,9 @@ class ApproximateSearch:
     def recall(
         self, queries: IntArray, k: int, *, sample: int = RECALL_QUERIES, memory_bytes: int = 1 << 30
     ) -> float:
-        """Mean share of the k nearest that is found, over a sample of the queries (Q,).
-
-        The sample is a function of the queries' ids. A document counts as found when it is as near as
-        the k-th of the exact search, so that ties at the cut cost nothing. NaN without queries.
-        """
-        chosen = np.unique(queries)
-        chosen = np.sort(chosen[np.argsort(keys(chosen, _SAMPLE_PURPOSE), kind="stable")[:sample]])
-        if not len(chosen):
-            return float("nan")
-        exact = DenseSearch(self.space, self.documents, memory_bytes)(chosen, k)
-        found = self(chosen, k)
-        # Both are float32 products, made in another order.
-        last = exact.scores[:, -1:]
-        near = found.scores >= last - 1e-5 * np.maximum(np.abs(last), 1)
-        return float(near.sum() / exact.there.sum())
+        """``measured_recall`` beside the exact search over the same documents."""
+        exact = DenseSearch(self.space, self.documents, memory_bytes)
+        return measured_recall(self, exact, queries, k, sample=sample)
 
     @cached_property
     def _index(self) -> Any:
@@ -121,8 +110,8 @@ class ApproximateSearch:
         index = faiss.IndexIVFFlat(centres, width, lists, metric)
         index.cp.spherical = self.space.similarity == "cosine"
         index.nprobe = min(lists, self.probes or max(1, -(-lists // 16)))
-        # As many points as faiss would draw by itself, drawn here so that all need not be copied.
-        wanted = min(rows, 256 * lists)
+        # Drawn here and not by faiss, which would be given a copy of all.
+        wanted = min(rows, _POINTS_TRAINED_ON * lists)
         sample = np.sort(np.argsort(keys(np.arange(rows), _SAMPLE_PURPOSE), kind="stable")[:wanted])
         index.train(self._prepared(embeddings[sample], "documents", 0))
         return index
@@ -139,6 +128,25 @@ class ApproximateSearch:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors /= np.where(lengths == 0, 1, lengths)
         return vectors
+
+
+def measured_recall(
+    approximate: Search, exact: Search, queries: IntArray, k: int, *, sample: int = RECALL_QUERIES
+) -> float:
+    """Mean share of the k nearest that is found, over a sample of the queries (Q,).
+
+    The sample is a function of the queries' ids. A document counts as found when it is as near as
+    the k-th of the exact search, so that ties at the cut cost nothing. NaN without queries.
+    """
+    chosen = np.unique(queries)
+    chosen = np.sort(chosen[np.argsort(keys(chosen, _SAMPLE_PURPOSE), kind="stable")[:sample]])
+    if not len(chosen):
+        return float("nan")
+    nearest, found = exact(chosen, k), approximate(chosen, k)
+    # Both are float32 products, made in another order.
+    last = nearest.scores[:, -1:]
+    near = found.scores >= last - 1e-5 * np.maximum(np.abs(last), 1)
+    return float(near.sum() / nearest.there.sum())
 
 
 @contextmanager

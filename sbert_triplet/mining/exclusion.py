@@ -50,7 +50,9 @@ class Exclusion:
         keep = after("self", filters.without_self(candidates, keep))
         keep = after("equal", filters.without_equal(candidates, keep, positives, self.forms))
         if self.near_equal is not None:
-            kept = filters.without_near_equal(candidates, keep, positives, self.forms, self.near_equal)
+            kept = filters.without_near_equal(
+                candidates, keep, positives, self.known, self.forms, self.near_equal
+            )
             keep = after("near_equal", kept, judged)
         keep = after("known_positive", filters.without_pairs(candidates, keep, self.known))
         if len(self.marks.blocked):

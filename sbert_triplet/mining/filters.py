@@ -51,16 +51,22 @@ def without_equal(candidates: Candidates, keep: BoolArray, positives: Positives,
 
 
 def without_near_equal(
-    candidates: Candidates, keep: BoolArray, positives: Positives, forms: TextForms, threshold: float
+    candidates: Candidates,
+    keep: BoolArray,
+    positives: Positives,
+    known: IntArray,
+    forms: TextForms,
+    threshold: float,
 ) -> Kept:
     """Without texts whose token Jaccard similarity with the query or a positive reaches ``threshold``.
 
-    A positive itself is left to ``without_pairs``. ``positives``: of the Q queries, in their order.
+    Pairs that are ``known`` (n, 2) to belong together are left to ``without_pairs``. ``positives``: of the Q
+    queries, in their order.
     """
     queries = Positives(positives.queries, Ragged(positives.queries, np.arange(len(positives) + 1)))
     near = near_equal(candidates, keep, queries, forms, threshold)
     near |= near_equal(candidates, keep & ~near, positives, forms, threshold)
-    return _kept(keep, ~near)
+    return _kept(keep, ~near | paired(candidates, known))
 
 
 def near_equal(
@@ -90,9 +96,14 @@ def without_pairs(candidates: Candidates, keep: BoolArray, pairs: IntArray) -> K
 
     Known positives, and pairs that a person marked.
     """
-    forbidden = among(candidates.queries, candidates.documents, pairs)
-    forbidden |= among(candidates.queries, candidates.documents, pairs[:, ::-1])
-    return _kept(keep, ~forbidden)
+    return _kept(keep, ~paired(candidates, pairs))
+
+
+def paired(candidates: Candidates, pairs: IntArray) -> BoolArray:
+    """(Q, K) which documents stand with their query in ``pairs`` (n, 2), in either order."""
+    found = among(candidates.queries, candidates.documents, pairs)
+    found |= among(candidates.queries, candidates.documents, pairs[:, ::-1])
+    return found
 
 
 def without_transitive(candidates: Candidates, keep: BoolArray, links: PositiveLinks) -> Kept:

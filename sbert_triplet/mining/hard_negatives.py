@@ -68,7 +68,7 @@ def mine(
     positives, forms = Positives.of(pairs), TextForms(texts.texts, words=rules.near_equal is not None)
     exclusion = Exclusion(positives, forms, known, marks, _links(known, marks, rules), rules.near_equal)
     scores = search.space.pairs(pairs[:, 0], pairs[:, 1])
-    miner = _Miner(search, rules, marks, positives, scores, texts, rescore, salt)
+    miner = _Miner(search, rules, marks, positives, scores, texts, rescore, salt, memory_bytes)
     answer = Answer(positives, rules.negatives)
     for looked in look(search, exclusion, rules.depth, memory_bytes):
         answer.take(miner.block(looked), most_suspects)
@@ -97,6 +97,7 @@ class _Miner:
     texts: TextTable
     rescore: PairScorer | None
     salt: tuple[int, ...]
+    memory_bytes: int
 
     def block(self, looked: Looked) -> Block:
         """Filters and choice for the queries looked at, and what is suspect among their candidates."""
@@ -104,7 +105,9 @@ class _Miner:
         places = self._places(looked.rows)
         similarities = self.similarities[places]
         greatest = positives.greatest(similarities)
-        nearest = reciprocal(candidates, greatest, self.positives.queries, self.search.space)
+        nearest = reciprocal(
+            candidates, greatest, self.positives.queries, self.search.space, self.memory_bytes
+        )
         suspicion = Suspicion.by_similarity(candidates, positives, similarities, nearest, self._margins)
         scores = similarities
         if self.rescore is not None:

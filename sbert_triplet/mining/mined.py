@@ -23,7 +23,7 @@ class Mined:
     ``positive_scores``: (N,). ``negatives``: row i holds the text ids of its negatives, best first;
     ``scores``: (C,) aligned with ``negatives.values``. Scores are similarities, or the cross-encoder's where
     one was given. Rows of one query have the same negatives. ``counts``: by filter. ``suspects``: the table
-    of ``suspects.as_table``, likeliest first.
+    of ``suspects.as_table``, likeliest first; ``suspected``: how many there are, with those not in the table.
     """
 
     rows: IntArray
@@ -34,6 +34,7 @@ class Mined:
     scores: FloatArray
     counts: FilterCounts
     suspects: pa.Table
+    suspected: int
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,7 +75,7 @@ class Answer:
         self._scores = np.full((len(positives), negatives), -np.inf)
         self._positive_scores = np.full(len(positives.texts.values), np.nan)
         self.counts = FilterCounts()
-        self.suspects = Suspects.none()
+        self.suspects, self.suspected = Suspects.none(), 0
 
     def take(self, block: Block, most_suspects: int) -> None:
         width = block.taken.documents.shape[1]
@@ -83,6 +84,7 @@ class Answer:
         self._positive_scores[block.places] = block.positive_scores
         self.counts += block.counts
         self.suspects = Suspects.joined([self.suspects, block.suspects]).ranked(most_suspects)
+        self.suspected += len(block.suspects)
 
     def of_rows(self, examples: Examples, suspects: pa.Table) -> Mined:
         """Spread over the rows of ``examples`` that are one of the pairs."""
@@ -102,6 +104,7 @@ class Answer:
             scores=scores[there],
             counts=self.counts,
             suspects=suspects,
+            suspected=self.suspected,
         )
 
 

@@ -15,6 +15,7 @@ from sbert_triplet.encoding.loading import resolve_model
 from sbert_triplet.errors import InputError, ModelError
 from sbert_triplet.mining.candidates import BoolArray, Candidates
 from sbert_triplet.mining.positives import Positives
+from sbert_triplet.processes import place, together
 
 PairScorer = Callable[[list[tuple[str, str]]], Any]
 """Scores (n,) of n pairs (query text, document text), larger is closer."""
@@ -39,6 +40,18 @@ def cross_encoder(
         return loaded.predict(pairs, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
 
     return score
+
+
+def shared(score: PairScorer) -> PairScorer:
+    """The same scores, of which each process of the run makes a share; all of them ask for the same pairs."""
+
+    def share(pairs: list[tuple[str, str]]) -> Any:
+        rank, processes = place()
+        own = np.array_split(np.arange(len(pairs)), processes)[rank]
+        parts = together(lambda: np.asarray(score([pairs[pair] for pair in own])) if len(own) else None)
+        return np.concatenate([part for part in parts if part is not None])
+
+    return share
 
 
 def rescored(

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from sbert_triplet.data.bm25 import Bm25Index
 from sbert_triplet.data.examples import IntArray
@@ -45,7 +44,6 @@ class DenseSearch:
     space: Space
     documents: IntArray
     memory_bytes: int = 1 << 30
-    device: str | torch.device | None = None
 
     def __call__(self, queries: IntArray, k: int) -> Candidates:
         positions, scores = top_k(
@@ -54,7 +52,7 @@ class DenseSearch:
             k,
             similarity=self.space.similarity,
             memory_bytes=self.memory_bytes,
-            device=self.device,
+            device=self.space.device,
         )
         return Candidates.found(queries, self.documents[positions], scores, Source.DENSE)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from sbert_triplet.data.examples import FloatArray, IntArray
 from sbert_triplet.encoding.tokens import Side
@@ -14,19 +15,20 @@ from sbert_triplet.nearest import Embeddings, Similarity, row_similarities
 Embed = Callable[[Side, IntArray], Embeddings]
 """Embeddings (n, D) of n text ids encoded as a side; an ``Embedder``, for instance."""
 
-_PAIRS_AT_ONCE = 1 << 20
+_PAIRS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
 class Space:
     """Embeddings of texts by id, and what they are compared by.
 
-    ``sides``: how queries and documents are encoded.
+    ``sides``: how queries and documents are encoded. ``device``: on which they are compared.
     """
 
     embed: Embed
     similarity: Similarity = "cosine"
     sides: tuple[Side, Side] = ("query", "document")
+    device: str | torch.device | None = None
 
     def queries(self, ids: IntArray) -> Embeddings:
         """(n, D) embeddings of queries."""
@@ -39,6 +41,8 @@ class Space:
     def pairs(self, queries: IntArray, documents: IntArray) -> FloatArray:
         """(n,) similarity of each query with the document beside it, as ``nearest.row_similarities``."""
         scores = np.empty(len(queries), dtype=np.float64)
+        # All in one place before parts of them are asked for, or each part would be encoded by itself.
+        self.queries(np.unique(queries))
         for first in range(0, len(queries), _PAIRS_AT_ONCE):
             rows = slice(first, first + _PAIRS_AT_ONCE)
             left, left_rows = np.unique(queries[rows], return_inverse=True)

@@ -160,10 +160,17 @@ def reaching(candidates: Candidates, least: FloatArray, rules: Rules | None) -> 
     return broken
 
 
-def reciprocal(candidates: Candidates, greatest: FloatArray, queries: IntArray, space: Space) -> BoolArray:
+def reciprocal(
+    candidates: Candidates,
+    greatest: FloatArray,
+    queries: IntArray,
+    space: Space,
+    memory_bytes: int = 1 << 28,
+) -> BoolArray:
     """(Q, K) candidates that are the nearest to their query, to which of all ``queries`` it is the nearest.
 
     Nearer than every positive, that is: ``greatest`` (Q,) is the greatest score among these.
+    ``memory_bytes``: for the comparison with all queries.
     """
     found = np.zeros_like(candidates.there)
     rows = np.flatnonzero(candidates.scores.max(axis=1, initial=-np.inf) >= greatest)
@@ -171,7 +178,14 @@ def reciprocal(candidates: Candidates, greatest: FloatArray, queries: IntArray, 
         return found
     columns = candidates.scores[rows].argmax(axis=1)
     documents, places = np.unique(candidates.documents[rows, columns], return_inverse=True)
-    nearest, _ = top_k(space.documents(documents), space.queries(queries), 1, similarity=space.similarity)
+    nearest, _ = top_k(
+        space.documents(documents),
+        space.queries(queries),
+        1,
+        similarity=space.similarity,
+        memory_bytes=memory_bytes,
+        device=space.device,
+    )
     mutual = queries[nearest[places, 0]] == candidates.queries[rows]
     found[rows[mutual], columns[mutual]] = True
     return found

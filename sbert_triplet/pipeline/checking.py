@@ -76,12 +76,11 @@ def lengths_in_words(lengths: Mapping[str, Mapping[str, float]], max_length: int
 
 def expected(plan: Plan, encoder: Encoder) -> str:
     """Time and memory of the training to come, in words."""
-    seconds = plan.seconds_per_step * plan.settings.steps
     used = peak_memory_bytes(encoder.model.device)
     memory = f", about {used / 1e9:.1f} GB of memory" if used else ""
     return (
-        f"Expected: {plan.settings.steps:,} steps of {plan.seconds_per_step:.2f} s, "
-        f"{duration(seconds)} of training{memory}"
+        f"Expected: {plan.settings.steps:,} steps of {plan.pace.per_step:.2f} s, "
+        f"{duration(plan.seconds)} of training{memory}"
     )
 
 

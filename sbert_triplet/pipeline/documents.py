@@ -64,8 +64,11 @@ def pool_of(parts: Iterable[Examples], documents: Sequence[IntArray]) -> IntArra
     return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
 
 
-def documents_seen(train: Examples, test: Examples) -> float | None:
-    """The share of the documents that are right for test queries and occur in training rows."""
+def documents_seen(train: Examples, test: Examples, given: IntArray | None = None) -> float | None:
+    """The share of the documents that are right for test queries and occur in training rows.
+
+    ``given``: text ids of negatives that rows had for a part of the training.
+    """
     if train.positives is None or test.positives is None or not len(test):
         return None
     relevant = test.positives
@@ -74,6 +77,8 @@ def documents_seen(train: Examples, test: Examples) -> float | None:
     documents, seen = np.unique(relevant), train.positives
     if train.negatives is not None:
         seen = np.concatenate([seen, train.negatives.values])
+    if given is not None:
+        seen = np.concatenate([seen, given])
     return float(np.isin(documents, seen).mean()) if len(documents) else None
 
 

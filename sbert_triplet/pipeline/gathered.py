@@ -20,12 +20,14 @@ class Rows:
     """Rows to train on. ``repeats``: how often each comes in one pass, None where each comes once.
 
     ``blocked``: (n, 2) text ids that are no negatives of each other, beside the rows' known positives.
+    ``later``: text ids that rows may get as negatives while training.
     """
 
     name: str
     examples: Examples
     repeats: IntArray | None = None
     blocked: IntArray | None = None
+    later: IntArray | None = None
 
 
 @dataclass(frozen=True)

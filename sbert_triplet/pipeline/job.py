@@ -155,6 +155,7 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     before = evidence.measure(ready.encoder.model)
     options.say(f"Training: {ready.plan.sentence()}")
     trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
+    evidence.data = replace(evidence.data, documents_seen=trained.documents_seen)
     home.drop_empty("checkpoints")
     if not leads():
         return {}
@@ -183,6 +184,13 @@ def prepare(
     held_out = measured_on(data, metrics)
     refuse_unknown_slices(recipe.evaluate.slices, data.test)
     tokens = encoder.tokens(data)
+    audit = None
+    if recipe.mine.negatives is not None:
+        audit = audit_data(recipe, data, encoder, tokens)
+        tell_findings(options, recipe, data, audit)
+        if not set_aside:
+            # Mining takes long, and nothing would come of it.
+            refuse_errors(audit)
     setting = Setting(recipe, data, encoder, tokens, scratch, folder, options.progress)
     plan = plan_training(setting, options.decisions)
     if plan.negatives is not None:
@@ -194,8 +202,9 @@ def prepare(
     resolved = plan.recipe.model_copy(
         update={"evaluate": plan.recipe.evaluate.model_copy(update={"metrics": names})}
     )
-    audit = audit_data(resolved, data, encoder, tokens, plan)
-    tell_findings(options, recipe, data, audit)
+    if audit is None:
+        audit = audit_data(recipe, data, encoder, tokens, plan)
+        tell_findings(options, recipe, data, audit)
     text = recorded_yaml(resolved, plan.decisions, folder)
     return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch)
 

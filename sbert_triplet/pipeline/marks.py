@@ -39,14 +39,15 @@ def refuse_to_lose_marks(home: Path, recipe: Recipe, folder: Path | None) -> Non
                 "name another folder with --out"
             )
     suspects = home / NEGATIVES / SUSPECTS
-    if suspects.is_file() and _has_marks(suspects):
+    if suspects.is_file() and has_marks(suspects):
         raise InputError(
             f"{suspects}: somebody has marked rows, and the run folder would be emptied; move the file, "
             "or name another folder with --out"
         )
 
 
-def _has_marks(suspects: Path) -> bool:
+def has_marks(suspects: Path) -> bool:
+    """Whether somebody has filled the column ``mark`` of a table of suspects."""
     try:
         marks = pq.read_table(suspects, columns=[MARK_COLUMN]).column(MARK_COLUMN)
     except (pa.ArrowException, OSError, KeyError):

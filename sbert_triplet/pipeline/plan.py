@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sentence_transformers.sentence_transformer.modules import Normalize
 
-from sbert_triplet.distances import Distance
 from sbert_triplet.errors import InputError
-from sbert_triplet.evaluation.audit.plan import Margin, unreachable_margin
+from sbert_triplet.evaluation.audit.plan import Margin
 from sbert_triplet.losses.batch import Loss
-from sbert_triplet.losses.margin_based import MarginBasedLoss
 from sbert_triplet.pipeline.curriculum import Curriculum, with_curriculum
 from sbert_triplet.pipeline.decide import (
     choose_batch_size,
@@ -22,11 +19,13 @@ from sbert_triplet.pipeline.decide import (
     choose_learning_rate,
 )
 from sbert_triplet.pipeline.gathered import Gathered
+from sbert_triplet.pipeline.margins import margin_within_reach
 from sbert_triplet.pipeline.mining import Negatives, with_mined_negatives
+from sbert_triplet.pipeline.refresh import Refresh
 from sbert_triplet.pipeline.start import Encoder
+from sbert_triplet.pipeline.steps import Pace, choose_steps
 from sbert_triplet.pipeline.tasks import Setting, Task, joined, queue_size, tasks_of
 from sbert_triplet.processes import agreed, processes
-from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.arguments import TrainSettings, freeze
 from sbert_triplet.training.collate import BatchMaker
@@ -51,20 +50,27 @@ class Plan:
     collator: BatchMaker
     batches: Batches
     settings: TrainSettings
-    seconds_per_step: float
+    pace: Pace
     decisions: Mapping[str, Any]
     frozen: tuple[str, ...] = ()
     margin: Margin | None = None
     curriculum: Curriculum | None = None
     negatives: Negatives | None = None
+    refresh: Refresh | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What the training is expected to take."""
+        return self.pace.seconds(self.settings.steps)
 
     def sentence(self) -> str:
-        settings = self.settings
+        settings, refresh = self.settings, self.refresh
         parts = f", in parts of {chunk:,} tokens" if (chunk := self.recipe.train.chunk_tokens) else ""
         return (
             f"{settings.steps} steps of {settings.batch_size} rows, loss {self.recipe.loss_names}, "
             f"learning rate {settings.learning_rate:g}, {settings.precision}{parts}"
             + (f", {self.curriculum.sentence()}" if self.curriculum else "")
+            + (f", {refresh.sentence(self.pace.pauses(settings.steps))}" if refresh else "")
         )
 
 
@@ -77,7 +83,7 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
     recipe, encoder = setting.recipe, setting.encoder
     main, negatives = with_mined_negatives(setting)
     tasks = tasks_of(setting, lambda rows: choose_batch_size(recipe, rows), main)
-    margin = _margin_within_reach(tasks, encoder)
+    margin = margin_within_reach(tasks, encoder)
     loss, batches, collator = _joined(tasks, recipe.train.seed)
     frozen = tuple(freeze(encoder.model, recipe.train.freeze, loss=loss))
     objective = Objective(
@@ -86,16 +92,14 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
         queue_size=queue_size(tasks),
         cached=bool(recipe.train.chunk_tokens),
     )
-    rows = len(collator)
-    first = [batch.tolist() for batch in batches.epoch_batches(0)[:MEASURED_BATCHES]]
     try:
-        tokens = [collator(batch).tokens for batch in first]
-        precision, per_step = _measured(recipe, objective, collator, first, tokens, decided)
-        chunk = _chunk_tokens(recipe, objective, collator, first[0], max(tokens), precision)
+        precision, per_step, chunk = _by_measurement(recipe, objective, collator, batches, decided)
     except ValueError as error:
         names = ", ".join(str(part.loss.name) for task in tasks for part in task.recipes)
         raise InputError(f"loss {names}: {error}") from error
-    steps = _steps(recipe, rows, len(batches), per_step)
+    rows = len(collator)
+    pace = _pace(recipe, len(batches), per_step, negatives)
+    steps = choose_steps(recipe, rows, len(batches), pace)
     tasks, curriculum = with_curriculum(setting, tasks, steps / len(batches))
     if curriculum is not None:
         _, batches, collator = _joined(tasks, recipe.train.seed)
@@ -106,20 +110,38 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
     memory = {"group_tokens": setting.group_tokens, "chunk_tokens": chunk}
     resolved = _resolved(recipe, tasks, settings, rows, memory)
     timing = {"seconds_per_step": round(per_step, 4), "batches_per_epoch": len(batches)}
-    decisions = known_of(setting.data, encoder) | timing
     return Plan(
-        resolved,
-        objective,
-        collator,
-        batches,
-        settings,
-        per_step,
-        decisions,
-        frozen,
-        margin,
-        curriculum,
-        negatives,
+        recipe=resolved,
+        objective=objective,
+        collator=collator,
+        batches=batches,
+        settings=settings,
+        pace=pace,
+        decisions=known_of(setting.data, encoder) | timing,
+        frozen=frozen,
+        margin=margin,
+        curriculum=curriculum,
+        negatives=negatives,
+        refresh=_refresh(setting, negatives, tasks[0], pace),
     )
+
+
+def _pace(recipe: Recipe, per_epoch: int, per_step: float, negatives: Negatives | None) -> Pace:
+    if negatives is None:
+        return Pace(per_step)
+    return Pace(per_step, recipe.mine.refresh_steps(per_epoch), negatives.seconds)
+
+
+def _refresh(setting: Setting, negatives: Negatives | None, task: Task, pace: Pace) -> Refresh | None:
+    """``task``: that of ``data.train``."""
+    if negatives is None or pace.every is None:
+        return None
+    if any(learns_metric(loss) for loss in task.losses):
+        raise InputError(
+            f"mine.refresh: the loss {task.recipes[0].loss.name} learns a metric beside the encoder, which "
+            "the search would not know; leave refresh out, or take another loss"
+        )
+    return Refresh(setting, negatives, task.collator, pace.every)
 
 
 def _joined(tasks: Sequence[Task], seed: int) -> tuple[Loss, Batches, BatchMaker]:
@@ -140,34 +162,6 @@ def _joined(tasks: Sequence[Task], seed: int) -> tuple[Loss, Batches, BatchMaker
         raise InputError(f"losses: {error}") from error
 
 
-def _margin_within_reach(tasks: Sequence[Task], encoder: Encoder) -> Margin | None:
-    """The margin of a single loss. Raises InputError for any that its distance never reaches."""
-    margins = []
-    for task in tasks:
-        for part, loss in zip(task.recipes, task.losses, strict=True):
-            margins.append(_margin(part.loss, loss, encoder))
-            for finding in unreachable_margin(margins[-1]):
-                raise InputError(f"loss {part.loss.name}: {finding.message}")
-    return margins[0] if len(margins) == 1 else None
-
-
-def _margin(loss_recipe: LossRecipe, loss: Loss, encoder: Encoder) -> Margin | None:
-    """None without a margin, and where nothing bounds its distance: vectors of any length."""
-    options, distance = loss_recipe.options, loss.compares_by
-    if options.get("margins") and distance == "cosine":
-        return Margin(max(options["margins"]), 2.0, "cosine", "loss.margins")
-    key = "loss.margin"
-    margin = None if options.get("soft") else options.get("margin", options.get("triplet_margin"))
-    if isinstance(loss, MarginBasedLoss):
-        margin, key = loss.alpha + float(loss.beta.detach().max()), "the sum of loss.alpha and loss.beta"
-    if margin is None or not isinstance(distance, Distance):
-        return None
-    if not distance.bounded and not any(isinstance(part, Normalize) for part in encoder.model.children()):
-        return None
-    reach = distance.unit_range(encoder.model.get_embedding_dimension() or 0)
-    return Margin(float(margin), float(reach), distance.name, key)
-
-
 def known_of(data: Gathered, encoder: Encoder) -> dict[str, Any]:
     """What is recorded of data and encoder beside the recipe: for the reader, and for the next run of it."""
     resolved = encoder.resolved
@@ -180,6 +174,20 @@ def known_of(data: Gathered, encoder: Encoder) -> dict[str, Any]:
         "roles": dict(data.roles),
         "data_fingerprint": data.fingerprint,
     }
+
+
+def _by_measurement(
+    recipe: Recipe,
+    objective: Objective,
+    collator: BatchMaker,
+    batches: Batches,
+    decided: Mapping[str, Any],
+) -> tuple[str, float, int]:
+    """The precision, the expected seconds of a step, and ``train.chunk_tokens``."""
+    first = [batch.tolist() for batch in batches.epoch_batches(0)[:MEASURED_BATCHES]]
+    tokens = [collator(batch).tokens for batch in first]
+    precision, per_step = _measured(recipe, objective, collator, first, tokens, decided)
+    return precision, per_step, _chunk_tokens(recipe, objective, collator, first[0], max(tokens), precision)
 
 
 def _measured(
@@ -222,15 +230,6 @@ def _chunk_tokens(
     if chunk:
         objective.cached, collator.budget = True, min(chunk, collator.budget)
     return chunk
-
-
-def _steps(recipe: Recipe, rows: int, per_epoch: int, per_step: float) -> int:
-    limits = [max(round(choose_epochs(recipe, rows) * per_epoch), 1)]
-    if recipe.train.max_steps is not None:
-        limits.append(recipe.train.max_steps)
-    if recipe.train.max_seconds is not None:
-        limits.append(max(int(recipe.train.max_seconds / per_step), 1))
-    return min(limits)
 
 
 def _settings(recipe: Recipe, steps: int, batch_size: int, precision: str, parameters: int) -> TrainSettings:

@@ -8,7 +8,7 @@ from sbert_triplet.encoding.tiny import TINY_DIMENSIONS
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 
-SMOKE_STEPS, SMOKE_ROWS = 3, 16
+SMOKE_STEPS, SMOKE_ROWS, SMOKE_REFRESH = 3, 16, 1
 RULES_OF_A_REAL_ENCODER: dict[str, Any] = {
     **dict.fromkeys(("relative_margin", "absolute_margin", "max_score", "min_score", "range_max", "rescore")),
     "range_min": 0,
@@ -18,7 +18,7 @@ RULES_OF_A_REAL_ENCODER: dict[str, Any] = {
 
 def smoke(recipe: Recipe) -> Recipe:
     """The recipe made small: a few rows, a few steps, a short queue, nested sizes of the tiny encoder,
-    negatives by rank alone."""
+    negatives by rank alone, mined anew at every step where they are to be at all."""
     steps = min(recipe.train.max_steps or SMOKE_STEPS, SMOKE_STEPS)
     rows = min(recipe.train.batch_size or SMOKE_ROWS, SMOKE_ROWS)
     train = recipe.train.model_copy(update={"max_steps": steps, "batch_size": rows, "max_seconds": None})
@@ -28,7 +28,9 @@ def smoke(recipe: Recipe) -> Recipe:
         "train": train,
         "data": data,
         "max_length": None,
-        "mine": recipe.mine.model_copy(update=RULES_OF_A_REAL_ENCODER),
+        "mine": recipe.mine.model_copy(
+            update=RULES_OF_A_REAL_ENCODER | {"refresh": recipe.mine.refresh and SMOKE_REFRESH}
+        ),
         "loss": _smaller(recipe.loss),
         "losses": losses,
     }

@@ -12,7 +12,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from sbert_triplet.data.contrastive import contrastive_rows
-from sbert_triplet.data.examples import Examples
+from sbert_triplet.data.examples import Examples, IntArray
 from sbert_triplet.data.keys import keys
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.distances.mahalanobis import FixedMahalanobis
@@ -231,17 +231,20 @@ def _collator(setting: Setting, source: Rows, rows: Examples, loss: Loss) -> Col
     collator.prepare()
     if collator.needs.guide is None:
         return collator
-    return replace(collator, guide=guide_table(setting, collator.needs.guide, collator))
+    return replace(collator, guide=guide_table(setting, collator.needs.guide, collator, source.later))
 
 
-def guide_table(setting: Setting, name: str, collator: Collator) -> GuideTable:
-    """What the frozen encoder ``name``, or the one before training for ``base``, makes of every text."""
+def guide_table(setting: Setting, name: str, collator: Collator, later: IntArray | None = None) -> GuideTable:
+    """What the frozen encoder ``name``, or the one before training for ``base``, makes of every text.
+
+    ``later``: text ids that are no negatives yet and may become some.
+    """
     model = setting.encoder.model if name == BASE or setting.encoder.random else _load(setting, name)
     folder = Path(tempfile.mkdtemp(prefix="guide-", dir=setting.scratch))
     return GuideTable(
         model,
         setting.texts,
-        collator.wanted(),
+        collator.wanted() + ([(collator.sides[1], later)] if later is not None else []),
         folder,
         progress=setting.telling("guide"),
     )

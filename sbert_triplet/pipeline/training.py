@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sbert_triplet.pipeline.documents import documents_seen
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.plan import Plan
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.processes import leads
 from sbert_triplet.training.arguments import training_arguments
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog, StepProgress
+from sbert_triplet.training.refresh import NegativesRefresh
 from sbert_triplet.training.trainer import Trainer
 
 
@@ -27,7 +29,7 @@ class Score(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training did."""
+    """What training did. ``documents_seen``: as of the data, with the negatives of every round."""
 
     steps: int
     seconds: float
@@ -35,6 +37,7 @@ class Trained:
     tokens: int
     losses: tuple[float, ...]
     best_step: int | None = None
+    documents_seen: float | None = None
 
 
 def train(
@@ -46,26 +49,22 @@ def train(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Trained:
     """Carry the plan out; the encoder's weights are the tuned ones afterwards."""
-    objective, recipe = plan.objective, plan.recipe
-    if plan.negatives is not None:
-        plan.negatives.write(home)
-    if plan.curriculum is not None:
-        plan.curriculum.write(home)
+    objective = plan.objective
     log = StepLog(home / "log.jsonl", objective, also=plan.batches.state)
     callbacks: list[Any] = [AfterStep(objective), log]
+    refresh = plan.refresh.callback(home, log) if plan.refresh is not None else None
+    if refresh is not None:
+        log.include(refresh.stats)
+        callbacks.append(refresh)
+    if plan.curriculum is not None:
+        plan.curriculum.write(home)
+    if plan.negatives is not None:
+        plan.negatives.write(home, refresh.rounds if refresh is not None else ())
     if progress is not None:
         tell = progress
         callbacks.append(StepProgress(lambda step, steps, _: tell("training", step, steps), objective))
-    best = None
-    if recipe.train.eval_steps is not None and len(data.dev):
-        best = BestOnDev(
-            objective,
-            score.on_dev,
-            metric=score.metric,
-            steps=recipe.train.eval_steps,
-            patience=recipe.train.patience,
-            log=log,
-        )
+    best = _best_on_dev(data, plan, score, log)
+    if best is not None:
         callbacks.append(best)
     arguments = training_arguments(plan.settings, home / "checkpoints", device=str(encoder.model.device.type))
     trainer = Trainer(
@@ -75,6 +74,7 @@ def train(
         batches=plan.batches,
         callbacks=callbacks,
         tell=log.write if leads() else None,
+        kept={} if refresh is None else {"negatives": refresh},
     )
     start = time.perf_counter()
     trainer.train()
@@ -88,4 +88,25 @@ def train(
         tokens=trainer.tokens_seen,
         losses=tuple(log.losses),
         best_step=best.best_step if best else None,
+        documents_seen=_documents_seen(data, plan, refresh),
     )
+
+
+def _best_on_dev(data: Gathered, plan: Plan, score: Score, log: StepLog) -> BestOnDev | None:
+    chosen = plan.recipe.train
+    if chosen.eval_steps is None or not len(data.dev):
+        return None
+    return BestOnDev(
+        plan.objective,
+        score.on_dev,
+        metric=score.metric,
+        steps=chosen.eval_steps,
+        patience=chosen.patience,
+        log=log,
+    )
+
+
+def _documents_seen(data: Gathered, plan: Plan, refresh: NegativesRefresh | None) -> float | None:
+    if plan.negatives is None or refresh is None:
+        return data.documents_seen
+    return documents_seen(plan.negatives.rows.examples, data.test, refresh.given)

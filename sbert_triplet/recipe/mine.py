@@ -1,20 +1,47 @@
-"""What a recipe says about negatives that are mined before training."""
+"""What a recipe says about negatives that are mined before training, and while it goes on."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from sbert_triplet.errors import InputError
 from sbert_triplet.mining.rules import Choice, Rules
 from sbert_triplet.recipe.section import Section
-from sbert_triplet.recipe.values import NUMBER, WHOLE, Auto, Count, NotNegative, Number, PathText, said
+from sbert_triplet.recipe.values import (
+    NUMBER,
+    WHOLE,
+    Auto,
+    Count,
+    Expected,
+    NotNegative,
+    Number,
+    PathText,
+    said,
+    unexpected,
+)
 
 SearchName = Literal["exact", "approximate", "bm25", "mixed"]
 RULES = tuple(item.name for item in fields(Rules))
 MEGABYTE = 1 << 20
+EPOCH = "epoch"
+
+
+def _steps_or_epoch(value: Any) -> int | str:
+    if value == EPOCH:
+        return EPOCH
+    steps: int = WHOLE.check(value)
+    if steps >= 1:
+        return steps
+    raise unexpected()
+
+
+StepsOrEpoch = Annotated[
+    Annotated[int, Field(ge=1)] | Literal["epoch"],
+    Expected(f"a number of steps of at least 1, or {EPOCH}", _steps_or_epoch),
+]
 
 _DEFAULT = Rules()
 
@@ -83,6 +110,20 @@ class MineRecipe(Section):
         description="A file of pairs that a person judged: a table of suspects with its column mark filled",
         examples=["marks.parquet"],
     )
+    approximate_from: Count | None = Field(
+        default=None,
+        description="Documents from which on the exact search is done by an index of faiss; none: never",
+        examples=[1_000_000],
+    )
+    index: Literal["ivf", "hnsw"] = Field(
+        default="ivf", description="That index: documents in lists by their nearest centre, or a graph"
+    )
+    refresh: StepsOrEpoch | None = Field(
+        default=None,
+        description="Mined anew with the weights of the moment every so many steps, or at the end of "
+        "each epoch; none: only before training",
+        examples=[500, EPOCH],
+    )
     memory: Annotated[int, Field(ge=MEGABYTE), WHOLE] = Field(
         default=1 << 30, description="Bytes that the search may take beside the embeddings"
     )
@@ -104,3 +145,7 @@ class MineRecipe(Section):
         """What a negative must satisfy. Raises InputError for values that contradict each other."""
         given = {name: getattr(self, name) for name in RULES}
         return Rules(**given | {"negatives": self.negatives or _DEFAULT.negatives})
+
+    def refresh_steps(self, per_epoch: int) -> int | None:
+        """After how many steps they are mined anew, in epochs of so many; None where they never are."""
+        return per_epoch if isinstance(self.refresh, str) else self.refresh

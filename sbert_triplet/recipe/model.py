@@ -122,7 +122,8 @@ class Recipe(Section):
     prompts: Prompts = Field(default_factory=Prompts, description="Texts put before queries and documents")
     data: DataRecipe = Field(description="What is trained and evaluated on")
     mine: MineRecipe = Field(
-        default_factory=MineRecipe, description="Negatives that are found before training"
+        default_factory=MineRecipe,
+        description="Negatives that are found before training, and anew while it goes on",
     )
     loss: LossRecipe = Field(
         default_factory=LossRecipe, description="What is minimised; auto: chosen from the kind of data"

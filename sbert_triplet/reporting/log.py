@@ -80,7 +80,7 @@ def read_log(path: Path) -> TrainingLog:
             if entry is None:
                 unreadable += 1
                 continue
-            if "dev" not in entry[1]:
+            if "loss" in entry[1]:
                 if entry[0] <= latest:
                     entries = [earlier for earlier in entries if earlier[0] < entry[0]]
                     resumed.append(entry[0] - 1)

@@ -18,7 +18,7 @@ from sbert_triplet.training.objective import Objective
 class StepLog(TrainerCallback):
     """Writes ``log.jsonl``: one JSON object a step, with the loss's statistics.
 
-    ``also``: further statistics of a step, which it is told counted from 0.
+    ``also``: further statistics of a step, which it is told counted from 0; ``include`` adds some.
     """
 
     def __init__(
@@ -28,9 +28,14 @@ class StepLog(TrainerCallback):
         *,
         also: Callable[[int], Mapping[str, float]] = lambda _: {},
     ) -> None:
-        self.file, self.objective, self.also = file, objective, also
+        self.file, self.objective = file, objective
+        self._also = [also]
         self._last = time.perf_counter()
         self.losses: list[float] = []
+
+    def include(self, also: Callable[[int], Mapping[str, float]]) -> None:
+        """Statistics of a step, counted from 0, beside those that there are."""
+        self._also.append(also)
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         self._last = time.perf_counter()
@@ -45,13 +50,13 @@ class StepLog(TrainerCallback):
     ) -> None:
         if logs is None or "loss" not in logs or not state.is_world_process_zero:
             return
-        last = self.objective.last
+        last, step = self.objective.last, state.global_step
         value = float(last.value) if last is not None else float(logs["loss"])
         now = time.perf_counter()
         self.losses.append(value)
         self.write(
             {
-                "step": state.global_step,
+                "step": step,
                 "epoch": round(float(state.epoch or 0.0), 4),
                 "loss": value,
                 "learning_rate": logs.get("learning_rate"),
@@ -59,11 +64,16 @@ class StepLog(TrainerCallback):
                 "seconds": round(now - self._last, 4),
                 "stats": {
                     **(last.stats if last is not None else {}),
-                    **self.also(state.global_step - 1),
+                    **{name: found for also in self._also for name, found in also(step - 1).items()},
                 },
             }
         )
         self._last = now
+
+    def write_between(self, entry: dict[str, Any]) -> None:
+        """Append one line on what was done between two steps; the time it took is not the next step's."""
+        self.write(entry)
+        self._last = time.perf_counter()
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append one line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -86,6 +86,10 @@ class BatchMaker(Protocol):
         """Which epoch batches are made for."""
 
     @property
+    def changes(self) -> int:
+        """How often anything that batches depend on was set; a batch is as good as this number."""
+
+    @property
     def budget(self) -> int:
         """Tokens of one forward pass at most, but for a longer text."""
 
@@ -117,6 +121,11 @@ class Collator:
     epoch: int = 0
     guide: Callable[[Side, IntArray], NDArray[np.float32]] | None = None
     dataset: int = 0
+    changes: int = field(default=0, init=False, compare=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        super().__setattr__("changes", getattr(self, "changes", 0) + 1)
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -32,6 +32,10 @@ class JointCollator:
         return replace(batch, numbers=tuple(rows))
 
     @property
+    def changes(self) -> int:
+        return sum(part.changes for part in self.parts)
+
+    @property
     def budget(self) -> int:
         return max(part.budget for part in self.parts)
 

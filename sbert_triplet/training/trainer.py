@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
-from sbert_triplet.errors import DivergedError, InputError
+from sbert_triplet.errors import DivergedError
+from sbert_triplet.training.ahead import BatchesAhead, RowsAhead
 from sbert_triplet.training.collate import BatchMaker, TokenBatch
 from sbert_triplet.training.fitting import StepFitter
+from sbert_triplet.training.kept import TAKEN, Kept, load_kept, save_kept
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.samplers import Batches
 from sbert_triplet.training.sharding import refuse_parted_encoder
 
-OBJECTIVE_FILE = "objective.safetensors"
+_OBJECTIVE = "objective"
+OBJECTIVE_FILE = f"{_OBJECTIVE}.safetensors"
 _REMEDY = "lower train.learning_rate, or set train.precision to fp32"
 
 
@@ -34,6 +37,8 @@ class Trainer(SentenceTransformerTrainer):
     DivergedError, naming step and data rows (from 1), for an embedding, loss or gradient that is not finite.
     A step that runs out of memory is repeated in smaller parts; ``tell`` is given an entry for the log.
     Every process holds the whole encoder: InputError where accelerate was asked for sharded weights.
+    A batch is made while the step before it runs, and again where callbacks change the collator in between.
+    ``kept``: by name, what else belongs into every checkpoint.
     """
 
     def __init__(
@@ -45,11 +50,16 @@ class Trainer(SentenceTransformerTrainer):
         batches: Batches,
         callbacks: list[TrainerCallback] | None = None,
         tell: Callable[[dict[str, Any]], None] | None = None,
+        kept: Mapping[str, Kept] | None = None,
     ) -> None:
         refuse_parted_encoder()
+        if taken := (TAKEN | {_OBJECTIVE}) & set(kept or {}):
+            raise ValueError(f"{', '.join(sorted(taken))}: a checkpoint has a file of this name already")
+        self._kept: dict[str, Kept] = {_OBJECTIVE: _Own(objective), **(kept or {})}
         self.batches = batches
         self.objective: Objective = objective
         self.collator = collator
+        self._ahead = BatchesAhead(collator)
         self.fitter = StepFitter(objective, collator, tell or (lambda _: None))
         collator.place(args.process_index, args.world_size)
         self.rows_seen = 0
@@ -75,11 +85,11 @@ class Trainer(SentenceTransformerTrainer):
         """No callback: it would copy training texts into the model card, which this package writes itself."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Global batches, not sharded: each process takes its share of the texts, not of the rows."""
-        return DataLoader(
+        """Rows of global batches, not sharded: each process takes its share of the texts, not of the rows."""
+        return RowsAhead(
             range(len(self.collator)),  # type: ignore[arg-type]
             batch_sampler=_Epochs(self.batches, self.collator),
-            collate_fn=lambda rows: {"batch": self.collator(rows)},
+            collate_fn=lambda rows: {"rows": self._ahead.announce(rows)},
         )
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -112,7 +122,7 @@ class Trainer(SentenceTransformerTrainer):
         return inputs["batch"], None
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *rest: Any) -> Tensor:
-        batch = inputs["batch"]
+        batch = self._ahead.take(inputs["rows"])
         self._rows = batch.rows
         self.rows_seen += len(self._rows)
         self.tokens_seen += batch.tokens
@@ -129,6 +139,7 @@ class Trainer(SentenceTransformerTrainer):
             for parameter in self._loss_parameters():
                 torch.distributed.all_reduce(parameter.grad)
                 parameter.grad /= self.args.world_size
+        self._ahead.settle()
         return loss
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
@@ -154,25 +165,28 @@ class Trainer(SentenceTransformerTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
-        state = self.objective.own_state()
-        if state:
-            folder = Path(output_dir or self.args.output_dir or ".")
-            kept = {name: value.contiguous().cpu() for name, value in state.items()}
-            save_file(kept, folder / OBJECTIVE_FILE)
+        save_kept(self._kept, Path(output_dir or self.args.output_dir or "."))
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
     ) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint)
-        file = Path(resume_from_checkpoint) / OBJECTIVE_FILE
+        load_kept(self._kept, Path(resume_from_checkpoint))
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The state of an objective without its encoder: the loss's, and that of a momentum encoder."""
+
+    objective: Objective
+
+    def state(self) -> dict[str, Tensor]:
+        return self.objective.own_state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
         own = self.objective.own_state()
-        if own and not file.is_file():
-            raise InputError(
-                f"{resume_from_checkpoint}: {OBJECTIVE_FILE} is missing; choose another checkpoint"
-            )
-        if own:
-            for name, value in load_file(file).items():
-                own[name].copy_(value)
+        for name, value in state.items():
+            own[name].copy_(value)
 
 
 class _Epochs:

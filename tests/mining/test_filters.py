@@ -37,6 +37,9 @@ def positives(*rows: tuple[int, int]) -> Positives:
     return Positives.of(np.array(rows, dtype=np.int64))
 
 
+NOTHING = np.zeros((0, 2), dtype=np.int64)
+
+
 @pytest.fixture
 def forms() -> TextForms:
     texts = [
@@ -75,7 +78,9 @@ def test_what_was_removed_does_not_hide_its_equals(forms: TextForms) -> None:
 def test_near_equal_at_the_threshold(forms: TextForms, threshold: float, expected: list[int]) -> None:
     """Six words shared of eight: 0.75."""
     candidates = found([0], [[1, 2, 3, 4, 5]])
-    kept = filters.without_near_equal(candidates, candidates.there, positives((0, 1)), forms, threshold)
+    kept = filters.without_near_equal(
+        candidates, candidates.there, positives((0, 1)), NOTHING, forms, threshold
+    )
     assert left(candidates, kept) == [expected]
 
 
@@ -84,14 +89,22 @@ def test_near_equal_to_any_of_several_positives(forms: TextForms, monkeypatch: p
     several = positives((0, 5), (0, 7), (0, 1), (7, 4))
     expected = [[False, True, False], [True, True, False]]
     assert (
-        filters.without_near_equal(candidates, candidates.there, several, forms, 0.7).mask.tolist()
+        filters.without_near_equal(candidates, candidates.there, several, NOTHING, forms, 0.7).mask.tolist()
         == expected
     )
     monkeypatch.setattr(filters, "_PAIRS_AT_ONCE", 2)
     assert (
-        filters.without_near_equal(candidates, candidates.there, several, forms, 0.7).mask.tolist()
+        filters.without_near_equal(candidates, candidates.there, several, NOTHING, forms, 0.7).mask.tolist()
         == expected
     )
+
+
+def test_known_positives_are_not_nearly_equal_texts(forms: TextForms) -> None:
+    """3 shares six of eight words with the positive 1, and is known to belong to the query itself."""
+    candidates = found([0], [[1, 3, 4, 5]])
+    for known in (np.array([[0, 3]]), np.array([[3, 0]])):
+        kept = filters.without_near_equal(candidates, candidates.there, positives((0, 1)), known, forms, 0.7)
+        assert left(candidates, kept) == [[1, 3, 5]]
 
 
 def test_known_positives_in_either_order() -> None:
@@ -102,8 +115,7 @@ def test_known_positives_in_either_order() -> None:
         [10, 12],
         [10, 11],
     ]
-    nothing = np.zeros((0, 2), dtype=np.int64)
-    assert filters.without_pairs(candidates, candidates.there, nothing).removed == 0
+    assert filters.without_pairs(candidates, candidates.there, NOTHING).removed == 0
 
 
 def test_transitive_positives() -> None:

@@ -36,6 +36,7 @@ def mined(negatives: list[list[int]]) -> Mined:
         scores=ragged.values / 100,
         counts=FilterCounts(),
         suspects=pa.table({}),
+        suspected=0,
     )
 
 

@@ -149,12 +149,12 @@ def test_at_most_so_many_whatever_the_blocks(
 ) -> None:
     here = world(count=60, seed=5)
     rows = pairs(*((query, 20 + query) for query in range(15)))
-    tables = [
-        mine(
-            rows, here.search(range(20, 60)), here.texts, Rules(), memory_bytes=memory, most_suspects=most
-        ).suspects
+    answers = [
+        mine(rows, here.search(range(20, 60)), here.texts, Rules(), memory_bytes=memory, most_suspects=most)
         for memory, most in ((1 << 28, 1000), (1, 1000), (1, 12), (1 << 28, 12))
     ]
+    tables = [answer.suspects for answer in answers]
+    assert {answer.suspected for answer in answers} == {tables[0].num_rows}
     assert tables[0].num_rows > 12
     assert tables[0].equals(tables[1])
     assert tables[2].equals(tables[0].slice(0, 12))

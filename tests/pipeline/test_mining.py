@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from sbert_triplet.cli import app
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.errors import InputError
-from sbert_triplet.pipeline import job, mining
+from sbert_triplet.pipeline import job, searching
 from sbert_triplet.pipeline.job import Options, Prepared, prepare, run
 from sbert_triplet.pipeline.mining_alone import mine
 from sbert_triplet.recipe.reading import load_recipe, recipe_from
@@ -277,6 +277,25 @@ def test_other_searches(search: str, tables: Tables, train: Train) -> None:
             assert set(anchor.strip("?").split()) & set(negative.split())
 
 
+@pytest.mark.parametrize(("search", "index"), [("exact", "ivf"), ("mixed", "hnsw")])
+def test_approximate_from_a_size_on(search: str, index: str, tables: Tables, train: Train) -> None:
+    pytest.importorskip("faiss")
+    mine = {"negatives": 2, "search": search, "approximate_from": 2, "index": index}
+    finished = train(tables.write("pairs.csv", tables.pairs()), mine=mine)
+    counts = counts_of(finished.run.folder)
+    assert counts["search"] == {"exact": "approximate", "mixed": "approximate and bm25"}[search]
+    assert 0 < counts["recall"] <= 1
+    assert "the approximate search finds " in finished.text
+
+
+def test_a_metric_learnt_beside_the_encoder_is_unknown_to_a_refresh(tables: Tables, train: Train) -> None:
+    loss = {"name": "triplet", "distance": {"name": "mahalanobis", "form": "full"}, "margin": 0.2}
+    with pytest.raises(
+        InputError, match=r"mine\.refresh: the loss triplet learns a metric beside the encoder"
+    ):
+        train(tables.write("pairs.csv", tables.pairs()), mine={"negatives": 2, "refresh": 1}, loss=loss)
+
+
 def test_a_cross_encoder_decides(
     tables: Tables, train: Train, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,7 +310,7 @@ def test_a_cross_encoder_decides(
         asked.append(name)
         return score
 
-    monkeypatch.setattr(mining, "cross_encoder", loaded)
+    monkeypatch.setattr(searching, "cross_encoder", loaded)
     finished = train(
         tables.write("pairs.csv", tables.pairs()),
         model=str(tiny_folder),

@@ -75,6 +75,19 @@ def test_two_processes_leave_one_run(launcher: str, table: Path) -> None:
 
 
 @pytest.mark.long
+def test_two_processes_mine_anew_together(table: Path) -> None:
+    sections = ("train.precision=fp32", "mine.negatives=2", "mine.refresh=1")
+    words = [word for section in sections for word in ("--set", section)]
+    done = launched("torchrun", table, "train", "faq.csv", *words, "--out", "run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts = json.loads((table / "run" / "negatives" / "counts.json").read_text(encoding="utf-8"))
+    assert [each["step"] for each in counts["rounds"]] == [0, 1, 2]
+    lines = [json.loads(line) for line in (table / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "refresh" in line] == [1, 2]
+    assert [line["stats"]["negatives_age"] for line in lines if "loss" in line] == [0, 0, 0]
+
+
+@pytest.mark.long
 def test_what_is_wrong_is_said_once(table: Path) -> None:
     done = launched("torchrun", table, "train", "faqs.csv", "--out", "run")
     assert done.returncode != 0

@@ -104,7 +104,10 @@ SYSTEMS = {
 }  # fmt: skip
 """A recipe for each system of triplet learning that the losses come from."""
 
-OTHERS = {"quickstart", "retrieval", "matryoshka", "several_losses", "curriculum", "retrieval-mined"}
+OTHERS = {
+    "quickstart", "retrieval", "matryoshka", "several_losses", "curriculum", "retrieval-mined",
+    "retrieval-refreshed",
+}  # fmt: skip
 
 
 def test_every_system_and_every_loss_has_a_recipe() -> None:

@@ -51,6 +51,9 @@ def test_every_key(tmp_path: Path) -> None:
         "transitive_size": 10,
         "rescore": "models/cross",
         "marks": "marks.csv",
+        "approximate_from": 100_000,
+        "index": "hnsw",
+        "refresh": 500,
         "memory": 2**28,
     }
     lines = "mine:\n" + "\n".join(f"  {key}: {value}" for key, value in given.items())
@@ -60,7 +63,7 @@ def test_every_key(tmp_path: Path) -> None:
     assert found.rules() == Rules(**chosen)
 
 
-BESIDE_RULES = ("search", "rescore", "marks", "memory")
+BESIDE_RULES = ("search", "rescore", "marks", "approximate_from", "index", "refresh", "memory")
 
 
 def test_limits_can_be_switched_off(tmp_path: Path) -> None:
@@ -99,6 +102,13 @@ def test_limits_can_be_switched_off(tmp_path: Path) -> None:
         ("mine: {relative_margin: 0.05}",
          "line 2: mine: relative_margin goes with a number of negatives: give `negatives` as well"),
         ("mine: {marks: marks.csv}", "line 2: mine: marks goes with a number of negatives"),
+        ("mine: {refresh: 100}", "line 2: mine: refresh goes with a number of negatives"),
+        ("mine:\n  negatives: 4\n  refresh: 0",
+         "line 4: mine.refresh: expected a number of steps of at least 1, or epoch, found 0"),
+        ("mine: {negatives: 4, refresh: 2.5}", "line 2: mine.refresh: expected a number of steps"),
+        ("mine: {negatives: 4, refresh: true}", "line 2: mine.refresh: expected a number of steps"),
+        ("mine: {negatives: 4, refresh: epochs}",
+         "line 2: mine.refresh: expected a number of steps of at least 1, or epoch, found 'epochs'"),
         ("mine: {negativs: 4}", "line 2: mine.negativs: unknown key; did you mean negatives?"),
     ],
 )  # fmt: skip
@@ -108,9 +118,20 @@ def test_what_is_refused(tmp_path: Path, lines: str, message: str) -> None:
     assert message in str(error.value)
 
 
+def test_when_they_are_mined_anew(tmp_path: Path) -> None:
+    for lines, steps in (
+        ("", None),
+        (", refresh: null", None),
+        (", refresh: 7", 7),
+        (", refresh: epoch", 40),
+    ):
+        assert read(tmp_path, f"mine: {{negatives: 1{lines}}}").refresh_steps(40) == steps
+
+
 SECTIONS: list[dict[str, Any]] = [
     {},
-    {"negatives": 4, "relative_margin": 0.05},
+    {"negatives": 4, "relative_margin": 0.05, "refresh": "epoch"},
+    {"negatives": 4, "refresh": 100},
     {"negatives": 1, "range_max": 30, "near_equal": None, "transitive_hops": None, "marks": "m.parquet"},
 ]
 

@@ -253,6 +253,7 @@ NEGATIVES: dict[str, Any] = {
     "queries_with_fewer": 81,
     "queries_with_none": 3,
     "suspects": 1000,
+    "suspected": 4321,
     "marks": {"positive": 7, "negative": 2, "ignore": 1, "of texts that are not in the data": 4},
 }
 

@@ -47,6 +47,20 @@ def test_a_resumed_job_replaces_the_steps_it_did_again(tmp_path: Path) -> None:
     assert log.resumed_after == (2,)
 
 
+def test_what_happens_between_steps_is_no_step_done_again(tmp_path: Path) -> None:
+    log = read_log(
+        write(
+            tmp_path,
+            {"step": 1, "loss": 1.0},
+            {"step": 1, "refresh": {"changed": 0.5}},
+            {"step": 2, "out_of_memory": True, "chunk_tokens": 64},
+            {"step": 2, "loss": 2.0},
+        )
+    )
+    assert log.steps["loss"].values.tolist() == [1.0, 2.0]
+    assert log.resumed_after == ()
+
+
 def test_torn_and_foreign_lines_are_counted(tmp_path: Path) -> None:
     log = read_log(
         write(tmp_path, {"step": 1, "loss": 1.0}, "[1, 2]", "", '{"loss": 3.0}', '{"step": 2, "lo')

@@ -51,7 +51,10 @@ def test_what_each_filter_took_away(run_folder: Write) -> None:
 def test_the_first_suspects_are_shown_and_stay_texts(run_folder: Write) -> None:
     section = drawn(run_folder())
     assert section.html.count("<details") == 12
-    assert "1,000 candidates may be positives that nobody noted" in section.html
+    assert (
+        "4,321 candidates may be positives that nobody noted; these are the likeliest, and " in section.html
+    )
+    assert "negatives/suspects.parquet has 1,000. Fill its column mark" in section.html
     assert "0.95 beside 0.71" in section.html
     assert "query 11" in section.html
     assert "query 12" not in section.html
@@ -72,6 +75,52 @@ def test_the_recall_of_an_approximate_search(run_folder: Write) -> None:
     assert "The approximate search finds 97 % of the nearest." in section.html
     assert "Marks" not in section.html
     assert "fewer than asked" not in section.html
+
+
+def round_of(step: int, **figures: object) -> dict[str, object]:
+    return {"step": step, "seconds": 75.0, "chosen": 78000, "changed": 0.25, "used": True, **figures}
+
+
+def with_rounds(folder: Path, *rounds: dict[str, object]) -> Section:
+    counts = folder / "negatives" / "counts.json"
+    given = json.loads(counts.read_text(encoding="utf-8"))
+    counts.write_text(json.dumps({**given, "rounds": list(rounds)}), encoding="utf-8")
+    return drawn(folder)
+
+
+def test_rounds_of_a_run_that_mined_anew(run_folder: Write) -> None:
+    section = with_rounds(
+        run_folder(),
+        round_of(0, changed=None, seconds=8.2),
+        round_of(500),
+        round_of(1000, chosen=0, changed=0.0, used=False),
+    )
+    lines = section.markdown.splitlines()
+    assert (
+        "They were mined anew while training (2 times); figures and suspects are those of the negatives "
+        "mined after step 500."
+    ) in lines
+    assert "No negative was left in some rounds (once): those of the round before were kept." in lines
+    start = lines.index("| After step | Negatives | New in their row | Time |")
+    assert lines[start + 2 :] == [
+        "| 0 | 78,000 | – | 8.2 s |",
+        "| 500 | 78,000 | 25 % | 1 min 15 s |",
+        "| 1,000 | 0 | 0 % | 1 min 15 s |",
+    ]
+    assert "Rounds of mining" in section.html
+
+
+def test_of_many_rounds_the_last_are_listed(run_folder: Write) -> None:
+    section = with_rounds(run_folder(), *(round_of(step) for step in range(0, 300, 10)))
+    assert "Rounds of mining, the last 20 of 30" in section.html
+    assert "| 100 | 78,000 |" in section.markdown
+    assert "| 90 | 78,000 |" not in section.markdown
+
+
+def test_a_run_that_ended_before_it_mined_anew_says_so(run_folder: Write) -> None:
+    section = with_rounds(run_folder(), round_of(0))
+    assert "They were to be mined anew while training, which ended before the first time." in section.markdown
+    assert "Rounds of mining" not in section.html
 
 
 def test_a_run_without_negatives_has_no_section(run_folder: Write) -> None:

@@ -33,7 +33,7 @@ class Counter(TrainerCallback):
     """Of each step: the buckets of gradients that were joined, and how often the encoder was entered."""
 
     def __init__(self, objective: Objective) -> None:
-        self.objective = objective
+        self.encoder = objective.model
         self.step = 0
         self.joined: list[list[int]] = []
         self.entered: list[dict[str, int]] = []
@@ -50,7 +50,8 @@ class Counter(TrainerCallback):
         return allreduce_hook(None, bucket)
 
     def _entered(self, what: str) -> None:
-        if self.entered:
+        # The trial whether an encoder takes packs, at its first batch, is no part of a step.
+        if self.entered and self.encoder.training:
             self.entered[-1][what] += 1
 
     def on_step_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:

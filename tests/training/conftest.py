@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +28,7 @@ from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.training.arguments import TrainSettings, training_arguments
 from sbert_triplet.training.collate import Collator
+from sbert_triplet.training.kept import Kept
 from sbert_triplet.training.known import KnownPositives
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.samplers import Batches, RowBatches
@@ -251,6 +252,7 @@ def make_trainer(tmp_path: Path, make_collator: MakeCollator) -> MakeTrainer:
         *,
         callbacks: Callable[[Objective], list[Any]] = lambda _: [],
         batches: Batches | None = None,
+        kept: Mapping[str, Kept] | None = None,
         folder: str = "checkpoints",
         **settings: Any,
     ) -> Trainer:
@@ -263,6 +265,7 @@ def make_trainer(tmp_path: Path, make_collator: MakeCollator) -> MakeTrainer:
             collator=make_collator(examples, model, loss, seed=given.seed),
             batches=batches or RowBatches(len(examples), given.batch_size, seed=given.seed),
             callbacks=callbacks(objective),
+            kept=kept,
         )
 
     return make

@@ -292,3 +292,19 @@ def test_everything_is_moved_and_nothing_is_lost(
     same = batch.to(torch.device("cpu"))
     assert torch.equal(same.columns, batch.columns)
     assert torch.equal(same.texts.places, batch.texts.places)
+
+
+def test_whatever_batches_depend_on_counts_as_a_change(
+    pairs: Examples, make_encoder: Encoder, make_collator: Make
+) -> None:
+    collator = make_collator(pairs, make_encoder(), RANKING)
+    counts = [collator.changes]
+    collator([0, 1])
+    assert collator.changes == counts[0]
+    collator.budget = 7
+    counts.append(collator.changes)
+    collator.set_epoch(3)
+    counts.append(collator.changes)
+    collator.examples = pairs.select(np.arange(len(pairs)))
+    counts.append(collator.changes)
+    assert counts == sorted(set(counts))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from sbert_triplet.data.examples import Examples
-from sbert_triplet.errors import DivergedError
+from sbert_triplet.errors import DivergedError, InputError
 from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Needs
 from sbert_triplet.losses.cosent import CoSENTLoss
 from sbert_triplet.losses.ranking import MultipleNegativesRankingLoss
 from sbert_triplet.losses.triplet import TripletLoss
 from sbert_triplet.training.arguments import freeze
 from sbert_triplet.training.callbacks import AfterStep, StepLog
-from sbert_triplet.training.collate import TokenBatch
+from sbert_triplet.training.collate import Collator
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.samplers import ClassBatches
 from sbert_triplet.training.trainer import OBJECTIVE_FILE, Trainer
@@ -448,12 +449,74 @@ def test_a_loss_without_state_has_no_file(
     assert not (tmp_path / "checkpoints" / "checkpoint-4" / OBJECTIVE_FILE).exists()
 
 
-def test_the_data_loader_is_not_sharded_and_hands_out_whole_batches(
+def test_the_data_loader_is_not_sharded_and_hands_out_the_rows_of_whole_batches(
     pairs: Examples, make_encoder: Encoder, make_trainer: MakeTrainer
 ) -> None:
     trainer = make_trainer(pairs, make_encoder(), MultipleNegativesRankingLoss())
-    batches = [inputs["batch"] for inputs in trainer.get_train_dataloader()]
-    assert all(isinstance(batch, TokenBatch) for batch in batches)
-    assert [batch.rows.tolist() for batch in batches] == [
-        (batch + 1000).tolist() for batch in trainer.batches.epoch_batches(0)
-    ]
+    found = [inputs["rows"] for inputs in trainer.get_train_dataloader()]
+    assert found == [batch.tolist() for batch in trainer.batches.epoch_batches(0)]
+
+
+class Shortening(TrainerCallback):
+    """Takes the negatives away when the third step begins."""
+
+    def __init__(self, trainer: list[Trainer]) -> None:
+        self.trainer = trainer
+
+    def on_step_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        collator = self.trainer[0].collator
+        assert isinstance(collator, Collator)
+        if state.global_step == 2:
+            collator.examples = replace(collator.examples, negatives=None)
+
+
+def test_a_batch_is_made_when_its_step_begins(
+    pairs: Examples, make_encoder: Encoder, make_trainer: MakeTrainer
+) -> None:
+    seen: list[bool] = []
+
+    class Seeing(MultipleNegativesRankingLoss):
+        def forward(self, batch: Embedded) -> LossOutput:
+            seen.append(batch.negatives is not None)
+            return super().forward(batch)
+
+    made: list[Trainer] = []
+    made.append(make_trainer(pairs, make_encoder(), Seeing(), callbacks=lambda _: [Shortening(made)]))
+    made[0].train()
+    assert seen == [True, True, False, False]
+
+
+class Counted:
+    """A part of checkpoints: one number."""
+
+    def __init__(self, number: float) -> None:
+        self.number = torch.tensor([number])
+
+    def state(self) -> dict[str, Tensor]:
+        return {"number": self.number}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.number = state["number"]
+
+
+def test_checkpoints_hold_what_else_is_to_be_kept(
+    pairs: Examples, make_encoder: Encoder, make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    first, second = Counted(3.0), Counted(0.0)
+    make_trainer(
+        pairs, make_encoder(), MultipleNegativesRankingLoss(), kept={"count": first}, save_steps=2
+    ).train()
+    folder = tmp_path / "checkpoints" / "checkpoint-2"
+    again = make_trainer(pairs, make_encoder(), MultipleNegativesRankingLoss(), kept={"count": second})
+    again.train(resume_from_checkpoint=str(folder))
+    assert second.number.tolist() == [3.0]
+    (folder / "count.safetensors").unlink()
+    with pytest.raises(InputError, match=r"checkpoint-2: count\.safetensors is missing; choose another"):
+        again.train(resume_from_checkpoint=str(folder))
+    with pytest.raises(ValueError, match="model, objective: a checkpoint has a file of this name already"):
+        make_trainer(
+            pairs,
+            make_encoder(),
+            MultipleNegativesRankingLoss(),
+            kept=dict.fromkeys(("model", "objective", "count"), first),
+        )

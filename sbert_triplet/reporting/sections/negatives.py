@@ -21,6 +21,8 @@ MOST = 12
 """Suspects shown; suspects.parquet has more."""
 LIMIT = 600
 """Characters shown of a text."""
+MOST_ROUNDS = 20
+"""Rounds of mining that are listed, the last ones; counts.json has all."""
 FILTERS = {
     "self": "the query's own text",
     "equal": "equal to the query or a positive",
@@ -42,16 +44,19 @@ def draw(run: RunRecord) -> Section | None:
     if not (folder / "counts.json").is_file():
         return None
     counts = read_object(folder / "counts.json")
-    sentences, table = _sentences(counts), _filters(counts)
+    listed = counts.get("rounds")
+    rounds = [mapping(each) for each in listed] if isinstance(listed, list) else []
+    sentences = _sentences(counts) + _about_rounds(rounds)
+    tables = [_filters(counts), *([_rounds(rounds)] if len(rounds) > 1 else [])]
     suspects = _suspects(folder / "suspects.parquet")
     html = join(
         [
             *(paragraph(sentence) for sentence in sentences),
-            table.html(),
+            *(table.html() for table in tables),
             *([element("h3", "Suspects"), _about(counts), *map(_suspect, suspects)] if suspects else []),
         ]
     )
-    markdown = "\n\n".join([*map(markdown_escape, sentences), table.markdown()])
+    markdown = "\n\n".join([*map(markdown_escape, sentences), *(table.markdown() for table in tables)])
     return Section("negatives", "Mined negatives", html, markdown)
 
 
@@ -72,6 +77,49 @@ def _sentences(counts: Mapping[str, Any]) -> list[str]:
         judged = ", ".join(f"{numbers.count(count)} {name}" for name, count in marks.items())
         found.append(f"Marks of a person: {judged}.")
     return found
+
+
+def _about_rounds(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is to be known of negatives that were mined anew while training; ``rounds`` are none elsewhere."""
+    if not rounds:
+        return []
+    if len(rounds) == 1:
+        return ["They were to be mined anew while training, which ended before the first time."]
+    used = [each for each in rounds if each.get("used")]
+    latest = numbers.count(used[-1].get("step") if used else None)
+    found = [
+        f"They were mined anew while training ({_times(len(rounds) - 1)}); figures and suspects are those of "
+        f"the negatives mined after step {latest}."
+    ]
+    if none := len(rounds) - len(used):
+        found.append(
+            f"No negative was left in some rounds ({_times(none)}): those of the round before were kept."
+        )
+    return found
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{numbers.count(count)} times"
+
+
+def _rounds(rounds: Sequence[Mapping[str, Any]]) -> Table:
+    shown = rounds[-MOST_ROUNDS:]
+    left = f", the last {numbers.count(len(shown))} of {numbers.count(len(rounds))}"
+    rows: list[list[Cell | str]] = [
+        [
+            Cell(numbers.count(each.get("step")), order=numbers.number(each.get("step"))),
+            Cell(numbers.count(each.get("chosen")), order=numbers.number(each.get("chosen"))),
+            Cell(numbers.share(each.get("changed")), order=numbers.number(each.get("changed"))),
+            Cell(numbers.seconds(each.get("seconds")), order=numbers.number(each.get("seconds"))),
+        ]
+        for each in shown
+    ]
+    titles = ("After step", "Negatives", "New in their row", "Time")
+    return Table(
+        "Rounds of mining" + (left if len(shown) < len(rounds) else ""),
+        [Column(title, numeric=True) for title in titles],
+        rows,
+    )
 
 
 def _filters(counts: Mapping[str, Any]) -> Table:
@@ -110,8 +158,9 @@ def _suspects(file: Path) -> list[dict[str, Any]]:
 
 def _about(counts: Mapping[str, Any]) -> Html:
     return paragraph(
-        f"{numbers.count(counts.get('suspects'))} candidates may be positives that nobody noted; these are "
-        "the likeliest. Fill the column mark of negatives/suspects.parquet (positive, negative, ignore) and "
+        f"{numbers.count(counts.get('suspected'))} candidates may be positives that nobody noted; these are "
+        f"the likeliest, and negatives/suspects.parquet has {numbers.count(counts.get('suspects'))}. "
+        "Fill its column mark (positive, negative, ignore) and "
         "name the file as mine.marks in the next run."
     )
 

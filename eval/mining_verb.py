@@ -1,0 +1,49 @@
+"""The whole of mining by the package's own verb, which keeps embeddings and search results on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from mining_cases import NEGATIVES
+from mining_process import only_cache
+
+from sbert_triplet.pipeline.folder import NEGATIVES as FOLDER
+from sbert_triplet.pipeline.job import Options
+from sbert_triplet.pipeline.mining import COUNTS, MINED
+from sbert_triplet.pipeline.mining_alone import mine
+from sbert_triplet.recipe.reading import recipe_from
+
+
+def carried_out(
+    rows: str, corpus: str, model: str, out: str, cache: str, margin: float | None
+) -> dict[str, float]:
+    """Mine for the pairs of ``rows`` among these and the texts of ``corpus``; seconds from recipe to files.
+
+    ``cache``: the folder that everything is kept in. ``digest``: a number made of the negatives.
+    """
+    recipe = recipe_from(
+        {
+            "model": model,
+            "data": {"train": rows, "corpus": corpus},
+            "mine": {"negatives": NEGATIVES, "relative_margin": margin},
+            "evaluate": {"dev": 0, "test": 0},
+        },
+        origin="the benchmark",
+    )
+    with only_cache(Path(cache)):
+        start = time.perf_counter()
+        mine(recipe, Path(out), options=Options(say=lambda _: None))
+        seconds = time.perf_counter() - start
+    written = Path(out) / FOLDER
+    counts = json.loads((written / COUNTS).read_text(encoding="utf-8"))
+    digest = hashlib.sha256((written / MINED).read_bytes()).digest()
+    return {
+        "seconds": seconds,
+        "documents": counts["documents"],
+        "queries": counts["queries"],
+        "chosen": counts["chosen"],
+        "digest": int.from_bytes(digest[:6], "big"),
+    }
