@@ -186,10 +186,10 @@ def paced_run(plan: Plan, rows: Prepared, name: str, seed: int, kept: Results) -
 def _first_guess(plan: Plan, method: Method, kept: Results) -> int | None:
     if not method.refreshed:
         return None
-    pace = kept["paces"].get(METHODS[PACED_BY].pace)
-    if pace is None:
+    pace, mining = kept["paces"].get(METHODS[PACED_BY].pace), kept["mining"].get(PACED_BY)
+    if pace is None or mining is None:
         sys.exit(f"{method.words}: the pace of {METHODS[PACED_BY].words} is needed, measure that first")
-    left = plan.seconds - kept["mining"][PACED_BY]
+    left = plan.seconds - mining
     return max(int(left / pace["step_seconds"]), FEWEST_STEPS)
 
 

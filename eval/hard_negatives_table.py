@@ -63,6 +63,7 @@ def table(results: Results) -> str:
             f"- {name}: {kept['train']:,} rows to train on, {kept['test']:,} test queries over "
             f"{kept['documents']:,} documents"
         )
+    lines.append("- intervals are over queries, for these seeds, and not adjusted for their number")
     return "\n".join(lines)
 
 

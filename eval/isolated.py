@@ -12,13 +12,21 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 GB = 10**9
 PROCESS = Path("/proc/self")
-REFUSED = ("can't allocate memory", "not enough memory", "bad_alloc", "Cannot allocate memory")
+DONE, OUT_OF_MEMORY = "done", "out of memory"
+REFUSED = (
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "Cannot allocate memory",
+    "CUDA out of memory",
+)
 """How torch and the allocators below it say that the limit was reached."""
 
 
@@ -34,7 +42,19 @@ class Cost:
 
     @property
     def done(self) -> bool:
-        return self.outcome == "done"
+        return self.outcome == DONE
+
+
+@dataclass(frozen=True)
+class Found:
+    """``outcome``: done, out of so much memory, out of time, or what failed; ``figures`` by name."""
+
+    outcome: str
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        return self.outcome == DONE
 
 
 def refuse_other_systems() -> None:
@@ -51,16 +71,33 @@ def refuse_less_memory(size: int) -> None:
 
 def measured_alone(command: Sequence[str], seconds: float) -> Cost:
     """The cost that ``command`` prints as its last line; it is stopped after ``seconds``."""
+    outcome, line = _last_line(command, seconds)
+    return Cost(**json.loads(line)) if outcome == DONE else Cost(outcome)
+
+
+def in_a_process(script: Path, job: Mapping[str, Any], gigabytes: float, seconds: float) -> Found:
+    """What ``script --child JOB`` prints as its last line; it is stopped after ``seconds``.
+
+    ``gigabytes``: the limit that the job sets itself, 0 for none.
+    """
+    outcome, line = _last_line([sys.executable, str(script), "--child", json.dumps(job)], seconds)
+    if outcome == OUT_OF_MEMORY and gigabytes:
+        outcome = f"out of {gigabytes:g} GB"
+    return Found(**json.loads(line)) if outcome == DONE else Found(outcome)
+
+
+def _last_line(command: Sequence[str], seconds: float) -> tuple[str, str]:
+    """What became of it, and the last line that it printed."""
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        return Cost("out of time")
-    if any(sign in found.stderr for sign in REFUSED) or found.returncode == -9:
-        return Cost("out of memory")
-    if found.returncode != 0:
-        last = (found.stderr.strip().splitlines() or [f"exit code {found.returncode}"])[-1]
-        return Cost(f"failed: {last}")
-    return Cost(**json.loads(found.stdout.strip().splitlines()[-1]))
+        return "out of time", ""
+    if any(sign in ended.stderr for sign in REFUSED) or ended.returncode == -9:
+        return OUT_OF_MEMORY, ""
+    if ended.returncode != 0:
+        last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+        return f"failed: {last}", ""
+    return DONE, ended.stdout.strip().splitlines()[-1]
 
 
 def limit_memory(size: int) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isolated import GB, REFUSED, limit_memory
+from isolated import GB, Found, in_a_process, limit_memory
 from throughput_cases import SYSTEMS
 
 if TYPE_CHECKING:
@@ -29,31 +26,9 @@ class Job:
     gigabytes: float = 0.0
 
 
-@dataclass(frozen=True)
-class Found:
-    """``outcome``: done, out of so much memory, out of time, or what failed; ``figures`` by name."""
-
-    outcome: str
-    figures: dict[str, float]
-
-    @property
-    def done(self) -> bool:
-        return self.outcome == "done"
-
-
 def alone(job: Job, seconds: float) -> Found:
     """The job in a new process, stopped after ``seconds``."""
-    command = [sys.executable, str(SCRIPT), "--child", json.dumps(asdict(job))]
-    try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return Found("out of time", {})
-    if any(sign in ended.stderr for sign in (*REFUSED, "CUDA out of memory")) or ended.returncode == -9:
-        return Found(f"out of {job.gigabytes:g} GB" if job.gigabytes else "out of memory", {})
-    if ended.returncode != 0:
-        last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-        return Found(f"failed: {last}", {})
-    return Found(**json.loads(ended.stdout.strip().splitlines()[-1]))
+    return in_a_process(SCRIPT, asdict(job), job.gigabytes, seconds)
 
 
 def child(job: Job) -> Found:

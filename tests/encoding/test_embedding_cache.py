@@ -342,6 +342,7 @@ def test_a_folder_that_can_only_be_read_is_read(
     assert sum(passed) == COUNT
 
 
+@pytest.mark.long
 def test_two_processes_at_once_encode_once(tmp_path: Path, expected: np.ndarray) -> None:
     pair = [started(tmp_path, COUNT + 1) for _ in range(2)]
     for process in pair:

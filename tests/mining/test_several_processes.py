@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).with_name("shared_mining.py")
 WAYS = ("exact", "bm25", "mixed", "hnsw", "rescored", "kept", "kept again")
 Found = dict[str, dict[str, Any]]
