@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sbert_triplet.terminal import Terminal, guarded
 from sbert_triplet.training.machine import keep_freed_memory
+
+if TYPE_CHECKING:
+    from sbert_triplet.pipeline.request import Request
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,6 +118,17 @@ def roles_given(
     return {role: column for role, column in named.items() if column is not None}
 
 
+def requested(
+    terminal: Terminal, source: str, roles: dict[str, Any], settings: list[str] | None, **given: Any
+) -> Request:
+    """What the command line asks for, which is said; ``given``: as of ``read_request``."""
+    from sbert_triplet.pipeline.request import read_request
+
+    request = read_request(source, roles, settings or (), **given)
+    terminal.say(request.sentence)
+    return request
+
+
 @app.command()
 def train(
     source: DataOrRecipe,
@@ -151,18 +165,9 @@ def train(
     """Train on your data and compare base and tuned model on held-out rows."""
     with guarded(debug):
         from sbert_triplet.pipeline.job import Options, run
-        from sbert_triplet.pipeline.request import read_request
 
-        terminal = Terminal()
-        request = read_request(
-            source,
-            roles_given(anchor, positive, negative, label, score, weight),
-            set_ or (),
-            model=model,
-            max_steps=max_steps,
-            name=name,
-        )
-        terminal.say(request.sentence)
+        terminal, roles = Terminal(), roles_given(anchor, positive, negative, label, score, weight)
+        request = requested(terminal, source, roles, set_, model=model, max_steps=max_steps, name=name)
         home = out or Path("runs") / request.name
         options = Options(
             overwrite=overwrite,
@@ -200,13 +205,9 @@ def check(
     """Look at the data: roles, splits, duplicates, conflicts, leaks, lengths, expected time."""
     with guarded(debug):
         from sbert_triplet.pipeline.job import Options, check
-        from sbert_triplet.pipeline.request import read_request
 
-        terminal = Terminal()
-        request = read_request(
-            source, roles_given(anchor, positive, negative, label, score, weight), set_ or (), model=model
-        )
-        terminal.say(request.sentence)
+        terminal, roles = Terminal(), roles_given(anchor, positive, negative, label, score, weight)
+        request = requested(terminal, source, roles, set_, model=model)
         options = Options(
             smoke=smoke, say=terminal.say, progress=terminal.progress, decisions=request.decisions
         )
@@ -241,17 +242,9 @@ def mine(
     with guarded(debug):
         from sbert_triplet.pipeline.job import Options
         from sbert_triplet.pipeline.mining_alone import mine
-        from sbert_triplet.pipeline.request import read_request
 
-        terminal = Terminal()
-        request = read_request(
-            source,
-            roles_given(anchor, positive, negative, label, score, weight),
-            set_ or (),
-            model=model,
-            name=name,
-        )
-        terminal.say(request.sentence)
+        terminal, roles = Terminal(), roles_given(anchor, positive, negative, label, score, weight)
+        request = requested(terminal, source, roles, set_, model=model, name=name)
         options = Options(
             overwrite=overwrite,
             smoke=smoke,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import subprocess
@@ -104,6 +105,30 @@ def token_rows() -> Callable[[Mapping[str, Any]], list[list[int]]]:
         return [row.tolist() for row in tokens[0].tensor_split(features["cu_seq_lens_q"][1:-1])]
 
     return read
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of texts of each group that was encoded."""
+    from sbert_triplet.encoding.tokens import TokenTable
+
+    seen: list[int] = []
+    made = TokenTable.group_inputs
+
+    def counted(self: TokenTable, form: int, ids: Any) -> dict[str, Any]:
+        seen.append(len(ids))
+        return made(self, form, ids)
+
+    monkeypatch.setattr(TokenTable, "group_inputs", counted)
+    return seen
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """A module of eval/ by name; the Hub is out of reach."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "eval"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return importlib.import_module
 
 
 class TensorBytes(TorchFunctionMode):

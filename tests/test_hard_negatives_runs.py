@@ -16,13 +16,9 @@ EVAL = Path(__file__).resolve().parents[1] / "eval"
 Load = Callable[[str], Any]
 
 
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """A module of eval/ by name; the Hub is out of reach."""
-    monkeypatch.syspath_prepend(str(EVAL))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+@pytest.fixture(autouse=True)
+def _no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sbert_triplet.pipeline.job.write_report", lambda _: None)
-    return importlib.import_module
 
 
 def test_short_form(load: Load) -> None:

@@ -20,14 +20,6 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks a
 Load = Callable[[str], Any]
 
 
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """A module of eval/ by name; the Hub is out of reach."""
-    monkeypatch.syspath_prepend(str(EVAL))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return importlib.import_module
-
-
 @LINUX
 def test_short_form(load: Load) -> None:
     """Two sizes, of which the larger one has edited copies; then the encoder, then the verb twice."""

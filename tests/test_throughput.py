@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -20,14 +19,6 @@ from transformers import BertConfig, BertModel
 EVAL = Path(__file__).resolve().parents[1] / "eval"
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
 Load = Callable[[str], Any]
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """A module of eval/ by name; the Hub is out of reach."""
-    monkeypatch.syspath_prepend(str(EVAL))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return importlib.import_module
 
 
 def figures(seconds: float, peak: float) -> dict[str, float]:

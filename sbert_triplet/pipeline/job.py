@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,15 +108,12 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
     memory, GainNotShownError where ``require_gain`` asked for a gain that is not there. Of several
     processes the leading one writes, measures the tuned model and has a report; the others' is empty.
     """
-    options = options or Options()
-    with tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as scratch:
-        if not leads():
-            out, options = Path(scratch) / "run", replace(options, say=lambda _: None, progress=None)
+    with working_place(out, options or Options()) as (scratch, out, options):
         home = RunFolder(out)
         home.refuse_unless_free(options.overwrite)
         refuse_to_lose_marks(out, recipe, folder)
         with machine_failures(out), recorded_threads(options.decisions):
-            ready = prepare(recipe, Path(scratch), folder, options)
+            ready = prepare(recipe, scratch, folder, options)
             refuse_errors(ready.audit)
             home.refuse_to_replace(ready.encoder.resolved.path)
             try:
@@ -132,6 +130,16 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
             f"is {report['verdict']}. The run is complete: {out}"
         )
     return Run(out, report, ready.audit)
+
+
+@contextmanager
+def working_place(out: Path, options: Options) -> Iterator[tuple[Path, Path, Options]]:
+    """A folder for passing files, and where and how this process works: only the leading one is heard."""
+    with tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        if not leads():
+            out, options = scratch / "run", replace(options, say=lambda _: None, progress=None)
+        yield scratch, out, options
 
 
 def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, Any]:

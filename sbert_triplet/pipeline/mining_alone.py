@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from sbert_triplet.pipeline.checking import audit_data
 from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import NEGATIVES, RECIPE, SUSPECTS, RunFolder
-from sbert_triplet.pipeline.job import Options, load, refuse_errors, tell_findings
+from sbert_triplet.pipeline.job import Options, load, refuse_errors, tell_findings, working_place
 from sbert_triplet.pipeline.marks import refuse_to_lose_marks
 from sbert_triplet.pipeline.mining import MINED, Negatives, mine_negatives
 from sbert_triplet.pipeline.outcome import data_record
@@ -17,7 +15,6 @@ from sbert_triplet.pipeline.plan import known_of
 from sbert_triplet.pipeline.recorded import recorded_yaml
 from sbert_triplet.pipeline.start import recorded_threads
 from sbert_triplet.pipeline.tasks import Setting
-from sbert_triplet.processes import leads
 from sbert_triplet.recipe.model import Recipe
 
 NEEDED_BYTES = 64 << 20
@@ -30,15 +27,12 @@ def mine(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Opti
     resolved and ``data.json`` afterwards. ``folder``: as of ``job.run``. Raises InputError for what
     the person can mend, MachineError for a full disk or memory.
     """
-    options = options or Options()
-    with tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as scratch:
-        if not leads():
-            out, options = Path(scratch) / "run", replace(options, say=lambda _: None, progress=None)
+    with working_place(out, options or Options()) as (scratch, out, options):
         home = RunFolder(out)
         home.refuse_unless_for_mining(options.overwrite)
         refuse_to_lose_marks(out, recipe, folder)
         with machine_failures(out), recorded_threads(options.decisions):
-            found = _carry_out(recipe, home, Path(scratch), folder, options)
+            found = _carry_out(recipe, home, scratch, folder, options)
         _conclude(found, out, options)
     return out / NEGATIVES
 

@@ -56,20 +56,6 @@ def expected() -> np.ndarray:
     return encode(model, TokenTable(model, texts), "text", IDS, budget=300)
 
 
-@pytest.fixture
-def passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of texts of each group that was encoded."""
-    seen: list[int] = []
-    made = TokenTable.group_inputs
-
-    def counted(self: TokenTable, form: int, ids: np.ndarray) -> dict[str, Any]:
-        seen.append(len(ids))
-        return made(self, form, ids)
-
-    monkeypatch.setattr(TokenTable, "group_inputs", counted)
-    return seen
-
-
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("embeddings-*.npy"))
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.errors import InputError
 from sbert_triplet.mining.approximate import ApproximateSearch
 from sbert_triplet.mining.search import DenseSearch, LexicalSearch
@@ -32,20 +31,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     chosen = tmp_path / "kept"
     monkeypatch.setenv("SBERT_TRIPLET_EMBEDDING_CACHE", str(chosen))
     return chosen
-
-
-@pytest.fixture
-def passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of texts of each group that was encoded."""
-    seen: list[int] = []
-    made = TokenTable.group_inputs
-
-    def counted(self: TokenTable, form: int, ids: np.ndarray) -> dict[str, Any]:
-        seen.append(len(ids))
-        return made(self, form, ids)
-
-    monkeypatch.setattr(TokenTable, "group_inputs", counted)
-    return seen
 
 
 @pytest.fixture

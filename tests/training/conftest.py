@@ -6,11 +6,7 @@ import copy
 import functools
 import gc
 import importlib.util
-import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -66,52 +62,18 @@ def imported(file: str) -> ModuleType:
     return module
 
 
-def started(rank: int, port: int, script: str, folder: Path, words: Sequence[str]) -> subprocess.Popen[str]:
-    path = Path(__file__).with_name(script)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(path.parents[2]), os.environ.get("PYTHONPATH", "")]),
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    (folder / str(rank)).mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, str(path), str(folder), *words],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
+SeveralProcesses = Callable[..., list[tuple[int, str]]]
 TwoProcesses = Callable[..., list[tuple[int, str]]]
 
 
 @pytest.fixture(scope="session")
-def two_processes() -> TwoProcesses:
+def two_processes(several_processes: SeveralProcesses) -> TwoProcesses:
     """Runs ``script FOLDER WORDS`` as two processes of one run: exit code and output of each."""
 
     def carried_out(script: str, folder: Path, *words: str, limit: float = 300) -> list[tuple[int, str]]:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = int(listener.getsockname()[1])
-        processes = [started(rank, port, script, folder, words) for rank in (0, 1)]
-        end = time.monotonic() + limit
-        try:
-            outputs = [each.communicate(timeout=max(end - time.monotonic(), 1))[0] for each in processes]
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"the processes wait for each other: nothing after {limit} s")
-        finally:
-            for each in processes:
-                each.kill()
-        return [(each.returncode, output) for each, output in zip(processes, outputs, strict=True)]
+        for rank in (0, 1):
+            (folder / str(rank)).mkdir(exist_ok=True)
+        return several_processes(str(Path(__file__).with_name(script)), str(folder), *words, limit=limit)
 
     return carried_out
 
