@@ -166,7 +166,10 @@ def _spread(texts: list[str], count: int) -> list[str]:
 
 
 def verb_case(size: int, bench: Bench) -> Results:
-    """The verb ``mine`` on so many documents, with an empty cache and once more with what that left."""
+    """The verb ``mine`` on so many documents, with an empty cache and once more with what that left.
+
+    ``peak_bytes``: the larger one of the two runs, above what there was before and the embeddings.
+    """
     say(f"the verb mine, {size:,} documents, first and second run")
     folder = of_size(bench.real(), size, bench.scratch / f"documents-{size}")
     rows, documents = pq.read_table(folder / "queries.parquet"), read_texts(folder / "documents.parquet")
@@ -189,7 +192,8 @@ def verb_case(size: int, bench: Bench) -> Results:
     if first["digest"] != second["digest"]:
         sys.exit("the verb mine: the second run gave other negatives than the first")
     named = {name: int(first[name]) for name in ("documents", "queries", "chosen")}
-    return {**named, "first": first["seconds"], "second": second["seconds"]}
+    peak = max(each["peak"] - each["embeddings"] for each in (first, second))
+    return {**named, "first": first["seconds"], "second": second["seconds"], "peak_bytes": int(max(peak, 0))}
 
 
 def _shown(found: Found) -> str:

@@ -30,8 +30,9 @@ def with_verdicts(case: Results) -> Results:
 
 
 def with_verdict(case: Results) -> Results:
-    """The verb's runs with the second one's share."""
-    return {**case, "targets": {"second": _at_most(case["second"] / case["first"], SECOND)}}
+    """The verb's runs with the second one's share and the peak."""
+    second, peak = _at_most(case["second"] / case["first"], SECOND), _at_most(case["peak_bytes"], PEAK)
+    return {**case, "targets": {"second": second, "peak": peak}}
 
 
 def _at_least(found: float, target: float) -> Results:
@@ -125,12 +126,14 @@ def _encodings(cases: list[Results]) -> list[str]:
 def _verbs(cases: list[Results]) -> list[str]:
     lines = []
     for case in cases:
-        target = case["targets"]["second"]
-        lines.append(
+        target, peak = case["targets"]["second"], case["targets"]["peak"]
+        lines += [
             f"- sbert-triplet mine, {case['queries']:,} queries, {case['documents']:,} documents: first run "
             f"{case['first']:.1f} s, second run from the cache {case['second']:.1f} s, {target['found']:.1%} "
-            f"of it (at most {target['target']:.0%}: {_word(target)})"
-        )
+            f"of it (at most {target['target']:.0%}: {_word(target)}), peak "
+            f"{peak['found'] / MEGABYTE:,.0f} MB above the embeddings (at most "
+            f"{peak['target'] / MEGABYTE:,.0f}: {_word(peak)})"
+        ]
     return lines
 
 

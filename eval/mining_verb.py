@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from pathlib import Path
 
+from isolated import peak_above
 from mining_cases import NEGATIVES
 from mining_process import only_cache
 
@@ -14,6 +14,7 @@ from sbert_triplet.pipeline.folder import NEGATIVES as FOLDER
 from sbert_triplet.pipeline.job import Options
 from sbert_triplet.pipeline.mining import COUNTS, MINED
 from sbert_triplet.pipeline.mining_alone import mine
+from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.reading import recipe_from
 
 
@@ -22,7 +23,8 @@ def carried_out(
 ) -> dict[str, float]:
     """Mine for the pairs of ``rows`` among these and the texts of ``corpus``; seconds from recipe to files.
 
-    ``cache``: the folder that everything is kept in. ``digest``: a number made of the negatives.
+    ``cache``: the folder that everything is kept in. ``digest``: a number made of the negatives. ``peak``:
+    bytes above what there was before, embeddings included, of which there are ``embeddings``.
     """
     recipe = recipe_from(
         {
@@ -34,16 +36,21 @@ def carried_out(
         origin="the benchmark",
     )
     with only_cache(Path(cache)):
-        start = time.perf_counter()
-        mine(recipe, Path(out), options=Options(say=lambda _: None))
-        seconds = time.perf_counter() - start
+        seconds, peak = peak_above(lambda: _mine(recipe, Path(out)))
+        embeddings = sum(file.stat().st_size for file in Path(cache).rglob("*.npy"))
     written = Path(out) / FOLDER
     counts = json.loads((written / COUNTS).read_text(encoding="utf-8"))
     digest = hashlib.sha256((written / MINED).read_bytes()).digest()
     return {
         "seconds": seconds,
+        "peak": peak,
+        "embeddings": embeddings,
         "documents": counts["documents"],
         "queries": counts["queries"],
         "chosen": counts["chosen"],
         "digest": int.from_bytes(digest[:6], "big"),
     }
+
+
+def _mine(recipe: Recipe, out: Path) -> None:
+    mine(recipe, out, options=Options(say=lambda _: None))

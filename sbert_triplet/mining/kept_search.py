@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sbert_triplet.data.cache import EMBEDDINGS, new_file, tell_not_kept
 from sbert_triplet.data.content import content_of
@@ -35,14 +34,14 @@ from sbert_triplet.mining.candidates import Candidates
 from sbert_triplet.mining.search import DenseSearch, LexicalSearch, MixedSearch, Search
 from sbert_triplet.mining.sharded import QueriesShared, ShardedSearch
 from sbert_triplet.mining.space import Space
-from sbert_triplet.processes import agreed, from_all, local_rank, place
+from sbert_triplet.processes import agreed, from_all, local_rank
 
 QUERIES_AT_ONCE = 4096
 FEWEST = 1_000
 """Documents from which on a file is worth its while."""
 Fingerprint = Callable[[Side], str | None]
 """A name for what embeddings of a side are made by: ``Embedder.fingerprint``."""
-_FORMAT = 1
+_FORMAT = 2
 _logger = logging.getLogger(__name__)
 
 
@@ -162,9 +161,7 @@ def _described(search: Search) -> list[Any] | None:
     if not isinstance(similarity, str):
         return None
     if isinstance(search, DenseSearch | ShardedSearch):
-        # Products of other tiles differ in their last bits, and near ties with them.
-        tiles = [search.memory_bytes, torch.get_num_threads(), str(search.space.device)]
-        return ["exact", similarity, *tiles, place()[1] if isinstance(search, ShardedSearch) else 1]
+        return ["exact", similarity]
     if isinstance(search, LexicalSearch):
         return ["bm25", similarity, importlib.metadata.version("bm25s")]
     if isinstance(search, ApproximateSearch):

@@ -24,8 +24,8 @@ class ShardedSearch:
     """``DenseSearch`` of which each process compares a slice of the documents with every query.
 
     ``documents``: (N,) distinct text ids, ascending, the same in every process, which all search for the same
-    queries at the same time. The documents found are those of one process; a score may differ in its
-    last bits, since products are made of other tiles. ``memory_bytes``: of each process.
+    queries at the same time. Documents and scores are those of one process. ``memory_bytes``: of each
+    process.
     """
 
     space: Space

@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from sbert_triplet.data.examples import Examples, FloatArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.encoding.embedder import Embedder
+from sbert_triplet.encoding.embedding_cache import EmbeddingCache
 from sbert_triplet.encoding.tokens import Side, TokenTable, ends_in_routes, form_of
 from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.evaluation.held_out import HeldOut, Scored, hold_out
@@ -132,9 +133,12 @@ class Evidence:
         """The model as it would be saved now."""
         return served_model(self.encoder.model, self._loss)
 
-    def measure(self, model: SentenceTransformer) -> Measured:
-        """Score the held-out rows and the general check by ``model``: the encoder, or what is ``served``."""
-        embedder = self._embedder(model)
+    def measure(self, model: SentenceTransformer, *, keep: bool = False) -> Measured:
+        """Score the held-out rows and the general check by ``model``: the encoder, or what is ``served``.
+
+        ``keep``: embeddings, for later runs that begin with the same model.
+        """
+        embedder = self._embedder(model, EmbeddingCache.of_the_person() if keep else None)
         embedder.prepare(self.held_out.wanted)
         parts = self.held_out.score(embedder)
         distance, main = self.unnamed, self.held_out.parts[0]
@@ -153,7 +157,7 @@ class Evidence:
         embedder.prepare(self._dev.wanted)
         return self._dev.score(embedder)[0].values[self.metric].value
 
-    def _embedder(self, model: SentenceTransformer) -> Embedder:
+    def _embedder(self, model: SentenceTransformer, cache: EmbeddingCache | None = None) -> Embedder:
         tell = self._progress
         return Embedder(
             model,
@@ -162,6 +166,7 @@ class Evidence:
             budget=self.recipe.train.group_tokens,
             progress=(lambda done, total: tell("encoding", done, total)) if tell else None,
             scratch=self._scratch,
+            cache=cache,
         )
 
     def _tokens_of(self, model: SentenceTransformer) -> TokenTable:

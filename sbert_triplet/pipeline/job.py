@@ -160,7 +160,7 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
         scratch=ready.scratch,
     )
     options.say(f"Measuring the base model on {evidence.size()}, in {evidence.precision}")
-    before = evidence.measure(ready.encoder.model)
+    before = evidence.measure(ready.encoder.model, keep=True)
     options.say(f"Training: {ready.plan.sentence()}")
     trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
     evidence.data = replace(evidence.data, documents_seen=trained.documents_seen)

@@ -23,8 +23,8 @@ from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.processes import from_all, several_processes
 from sbert_triplet.recipe.mine import MineRecipe
 
-QUERIES_ON_A_GPU = 32768
-"""A device that compares fast is given more queries for each time that it is given the documents."""
+QUERIES_ON_A_GPU, PAIRS_ON_A_CPU = 32768, 1 << 32
+"""What is compared before it is kept: the documents are prepared once for it, and it is lost to a kill."""
 
 
 def search_of(setting: Setting, documents: IntArray, *, keep: bool = True) -> Search:
@@ -121,12 +121,13 @@ def _kept(setting: Setting, embedder: Embedder, search: Search) -> Search:
     folder = kept_folder(*EMBEDDINGS)
     if folder is None:
         return search
-    at_once = QUERIES_ON_A_GPU if embedder.model.device.type == "cuda" else QUERIES_AT_ONCE
+    on_a_gpu = embedder.model.device.type == "cuda"
+    at_once = QUERIES_ON_A_GPU if on_a_gpu else PAIRS_ON_A_CPU // max(1, len(search.documents))
     return KeptSearch(
         search,
         folder,
         setting.data.texts.texts,
         embedder.fingerprint,
-        at_once,
+        max(QUERIES_AT_ONCE, at_once),
         shared=several_processes(),
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sbert_triplet.data.examples import IntArray
 from sbert_triplet.errors import InputError
 from sbert_triplet.mining.approximate import ApproximateSearch
+from sbert_triplet.mining.candidates import Candidates
 from sbert_triplet.mining.search import DenseSearch, LexicalSearch
-from sbert_triplet.pipeline.job import Options, prepare
+from sbert_triplet.pipeline.job import Options, prepare, run
 from sbert_triplet.pipeline.mining import mine_round
 from sbert_triplet.pipeline.mining_alone import mine
 from sbert_triplet.pipeline.searching import recall_of, search_name, search_of, spared_seconds
@@ -68,6 +74,74 @@ def test_a_second_mining_reads_what_the_first_found(
     pd.testing.assert_frame_equal(*found)
 
 
+KILLED = """
+import os, signal, sys
+from sbert_triplet.cli import main
+from sbert_triplet.encoding import construction
+from sbert_triplet.encoding.tokens import TokenTable
+from sbert_triplet.mining.search import DenseSearch
+from sbert_triplet.pipeline import searching
+
+construction.EVERY = construction.WRITING = 0.0
+searching.QUERIES_AT_ONCE, searching.PAIRS_ON_A_CPU = {at_once}, 1
+kind, name = {where}
+function, left = getattr(kind, name), [{calls}]
+def called(*args, **options):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return function(*args, **options)
+setattr(kind, name, called)
+sys.argv[1:] = ["mine", "recipe.yaml", "--device", "cpu", "--out", "killed"]
+main()
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed in another way here")
+@pytest.mark.parametrize("stage", ["encoding", "search"])
+def test_a_killed_mining_goes_on_and_gives_the_same_bytes(
+    sections: dict[str, Any],
+    folder: Path,
+    tmp_path: Path,
+    passed: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+) -> None:
+    recipe = recipe_from(sections, origin="test")
+    Path("recipe.yaml").write_text(json.dumps(sections), encoding="utf-8")
+    where, calls = {
+        "encoding": ("TokenTable, 'group_inputs'", 2),
+        "search": ("DenseSearch, '__call__'", 1),
+    }[stage]
+    script = KILLED.format(at_once=500, where=where, calls=calls)
+    killed = subprocess.run([sys.executable, "-c", script], check=False, timeout=300, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    assert not list(tmp_path.rglob("mined.parquet"))
+    searched: list[int] = []
+    search = DenseSearch.__call__
+
+    def counted(self: DenseSearch, queries: IntArray, k: int) -> Candidates:
+        searched.append(len(queries))
+        return search(self, queries, k)
+
+    monkeypatch.setattr(DenseSearch, "__call__", counted)
+    monkeypatch.setattr("sbert_triplet.pipeline.searching.QUERIES_AT_ONCE", 500)
+    monkeypatch.setattr("sbert_triplet.pipeline.searching.PAIRS_ON_A_CPU", 1)
+    mine(recipe, Path("resumed"), options=QUIET)
+    resumed, encoded = list(searched), sum(passed)
+    monkeypatch.setenv("SBERT_TRIPLET_EMBEDDING_CACHE", str(tmp_path / "another"))
+    searched.clear()
+    passed.clear()
+    mine(recipe, Path("undisturbed"), options=QUIET)
+    if stage == "encoding":
+        assert 0 < encoded < sum(passed)
+    else:
+        assert (encoded, resumed) == (0, searched[1:])
+    found = [Path(name, "negatives", "mined.parquet").read_bytes() for name in ("resumed", "undisturbed")]
+    assert found[0] == found[1]
+
+
 def test_a_run_reads_what_mining_alone_has_kept(
     sections: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +160,23 @@ def test_a_run_reads_what_mining_alone_has_kept(
     mined = pd.read_parquet(Path("alone") / "negatives" / "mined.parquet")
     assert ready.data.texts.texts(ready.plan.negatives.mined.negatives.values) == list(mined["negative"])
     assert set(folder.iterdir()) == files
+
+
+def test_the_base_model_is_measured_with_the_embeddings_that_an_earlier_run_kept(
+    sections: dict[str, Any], folder: Path, passed: list[int]
+) -> None:
+    del sections["mine"]
+    sections["train"] = {"max_steps": 1}
+    recipe = recipe_from(sections, origin="test")
+    texts, reports = [], []
+    for name in ("first", "second"):
+        run(recipe, Path(name), options=QUIET)
+        reports.append(json.loads(Path(name, "report.json").read_text(encoding="utf-8")))
+        texts.append(sum(passed))
+        passed.clear()
+    assert texts[0] - texts[1] >= 1000
+    assert kinds(folder) == {"embeddings.npy", "embeddings.json"}
+    assert reports[0]["metrics"] == reports[1]["metrics"]
 
 
 def test_switched_off_nothing_is_kept(

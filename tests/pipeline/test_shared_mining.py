@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -48,11 +47,7 @@ def test_two_processes_mine_what_one_does(
         words = ("-m", "sbert_triplet", "mine", "recipe.yaml", "--device", "cpu", "--out", name)
         for code, output in several_processes(*words, folder=Path.cwd()):
             assert code == 0, output[-3000:]
-    # Answers have names of their own: products of other tiles may differ in their last bits.
-    files = [
-        sorted(file.name for file in (tmp_path / name).iterdir() if file.suffix != ".npz")
-        for name in ("alone", "together")
-    ]
+    files = [sorted(file.name for file in (tmp_path / name).iterdir()) for name in ("alone", "together")]
     assert files[0] == files[1]
     for file in (tmp_path / "alone").glob("*.npy"):
         assert file.read_bytes() == (tmp_path / "together" / file.name).read_bytes()
@@ -60,6 +55,4 @@ def test_two_processes_mine_what_one_does(
         pd.read_parquet(Path(name) / "negatives" / "mined.parquet") for name in ("one", "two", "again")
     )
     for found in others:
-        # The tiny encoder gives many texts nearly the same embedding: the last bit may choose between two.
-        assert (found["negative_id"] == one["negative_id"]).mean() > 0.99
-        np.testing.assert_allclose(np.stack(found["scores"]), np.stack(one["scores"]), atol=1e-6)
+        pd.testing.assert_frame_equal(found, one)

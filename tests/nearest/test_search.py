@@ -14,32 +14,12 @@ from scipy.spatial.distance import cdist
 
 from sbert_triplet.distances import Chebyshev, Distance, Dot, Minkowski, Ruzicka, Tanimoto
 from sbert_triplet.errors import InputError
-from sbert_triplet.nearest import SIMILARITIES, highest, row_similarities, top_k
-
-
-def brute_force(queries: np.ndarray, documents: np.ndarray, similarity: str) -> np.ndarray:
-    """All similarities (Q, N) in float64, by SciPy where it has them."""
-    queries, documents = queries.astype(np.float64), documents.astype(np.float64)
-    if similarity == "dot":
-        return queries @ documents.T
-    if similarity == "cosine":
-        return 1 - cdist(queries, documents, "cosine")
-    return -cdist(queries, documents, "euclidean" if similarity == "euclidean" else "cityblock")
-
-
-def ordered(scores: np.ndarray, k: int) -> np.ndarray:
-    """Positions (Q, k) by score, then by position."""
-    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
-
-
-def whole_numbers(rows: int, dimensions: int, seed: int) -> np.ndarray:
-    """Small integers: products and distances are exact in float32, so ties are true ties."""
-    return np.random.default_rng(seed).integers(-2, 3, size=(rows, dimensions)).astype(np.float32)
+from sbert_triplet.nearest import SIMILARITIES, row_similarities, top_k
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize("k", [1, 7, 60])
-def test_equals_brute_force(similarity: str, k: int) -> None:
+def test_equals_brute_force(similarity: str, k: int, brute_force: Any, ordered: Any) -> None:
     rng = np.random.default_rng(0)
     queries = rng.normal(size=(33, 24)).astype(np.float32)
     documents = rng.normal(size=(211, 24)).astype(np.float32)
@@ -53,7 +33,9 @@ def test_equals_brute_force(similarity: str, k: int) -> None:
 
 @pytest.mark.parametrize("similarity", ["dot", "euclidean", "manhattan"])
 @pytest.mark.parametrize("budget", [1, 100, 700, 3_000, 20_000, 1 << 30])
-def test_any_budget_gives_the_same_ties_and_scores(similarity: str, budget: int) -> None:
+def test_any_budget_gives_the_same_ties_and_scores(
+    similarity: str, budget: int, brute_force: Any, ordered: Any, whole_numbers: Any
+) -> None:
     queries, documents = whole_numbers(13, 3, 1), whole_numbers(57, 3, 2)
     expected = brute_force(queries, documents, similarity)
     assert len(np.unique(expected)) < expected.size / 10
@@ -81,7 +63,9 @@ def test_equal_documents_under_cosine_are_ordered_by_position(budget: int) -> No
     st.integers(1, 4_000),
     st.integers(0, 2**32 - 1),
 )
-def test_tiles_of_any_size_agree_with_brute_force(q: int, n: int, k: int, budget: int, seed: int) -> None:
+def test_tiles_of_any_size_agree_with_brute_force(
+    brute_force: Any, ordered: Any, whole_numbers: Any, q: int, n: int, k: int, budget: int, seed: int
+) -> None:
     queries, documents = whole_numbers(q, 2, seed), whole_numbers(n, 2, seed + 1)
     positions, _ = top_k(queries, documents, k, similarity="dot", memory_bytes=budget)
     assert positions.shape == (q, min(k, n))
@@ -186,32 +170,6 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         top_k(np.ones((1, 2)), np.ones((1, 2)), 1, memory_bytes=0)
 
 
-def test_highest_breaks_ties_at_and_above_the_cut() -> None:
-    scores = torch.tensor([[1.0, 5, 5, 5, 0], [2, 2, 2, 2, 2], [4, 3, 2, 1, 0]])
-    values, positions = highest(scores, 2)
-    assert positions.tolist() == [[1, 2], [0, 1], [0, 1]]
-    assert values.tolist() == [[5, 5], [2, 2], [4, 3]]
-
-
-@pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_row_similarities_equal_brute_force(similarity: str) -> None:
-    rng = np.random.default_rng(3)
-    left, right = rng.normal(size=(20, 6)), rng.normal(size=(30, 6))
-    rows, others = rng.integers(0, 20, size=50), rng.integers(0, 30, size=50)
-    found = row_similarities(left, right, left_rows=rows, right_rows=others, similarity=similarity)
-    np.testing.assert_allclose(found, brute_force(left, right, similarity)[rows, others], atol=1e-12)
-    paired = row_similarities(left, right[:20], similarity=similarity)
-    np.testing.assert_allclose(paired, np.diag(brute_force(left, right[:20], similarity)), atol=1e-12)
-
-
-def test_row_similarities_guard_zero_vectors_and_refuse_what_is_not_finite() -> None:
-    assert row_similarities(np.zeros((1, 2)), np.ones((1, 2))).tolist() == [0.0]
-    with pytest.raises(InputError, match="pair 1 is not finite: row 1 on the left"):
-        row_similarities(np.array([[1.0, 1], [np.nan, 1]]), np.ones((2, 2)))
-    with pytest.raises(ValueError, match="2 left rows and 1 right rows"):
-        row_similarities(np.ones((2, 2)), np.ones((1, 2)))
-
-
 def jaccard_distance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """1 - sum min / sum max of positive and negative parts side by side, pair by pair."""
     one, two = (np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis=1) for x in (left, right))
@@ -228,7 +186,7 @@ OBJECTS = {
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_a_distance_given_as_an_object(name: str) -> None:
+def test_a_distance_given_as_an_object(name: str, ordered: Any) -> None:
     distance, expected_of = OBJECTS[name]
     rng = np.random.default_rng(5)
     queries, documents = rng.normal(size=(17, 12)), rng.normal(size=(90, 12))
@@ -245,7 +203,7 @@ def test_a_distance_given_as_an_object(name: str) -> None:
 
 
 @pytest.mark.parametrize("distance", [Minkowski(3.0), Chebyshev(), Ruzicka()])
-def test_ties_of_a_distance_given_as_an_object(distance: Distance) -> None:
+def test_ties_of_a_distance_given_as_an_object(distance: Distance, whole_numbers: Any) -> None:
     queries, documents = whole_numbers(5, 3, 1), np.tile(whole_numbers(9, 3, 2), (4, 1))
     for budget in (1, 700, 1 << 30):
         positions, scores = top_k(queries, documents, 36, similarity=distance, memory_bytes=budget)
