@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,7 +19,8 @@ from sbert_triplet.nearest.similarities import (
     closeness,
 )
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 3 << 20
+_HELD_BYTES = 8 << 20
 
 
 def row_similarities(
@@ -41,10 +45,10 @@ def row_similarities(
     result = np.empty(len(first), dtype=np.float64)
     chunk = max(1, _CHUNK_BYTES // (8 * max(1, left.shape[1])))
     with torch.inference_mode():
+        one, two = _Side.of(left), _Side.of(right)
         for start in range(0, len(first), chunk):
             rows = slice(start, start + chunk)
-            one, two = _doubles(left, first[rows]), _doubles(right, second[rows])
-            result[rows] = _of_rows(one, two, similarity).numpy()
+            result[rows] = _similarities(one, two, first[rows], second[rows], similarity).numpy()
     if not np.isfinite(result).all():
         row = int(np.flatnonzero(~np.isfinite(result))[0])
         raise InputError(
@@ -54,12 +58,50 @@ def row_similarities(
     return result
 
 
-def _doubles(table: Embeddings, rows: IntArray) -> Tensor:
-    return torch.from_numpy(table[rows]).double()
+@dataclass(frozen=True)
+class _Side:
+    """A table (n, D), and where it is small all of it in float64 with the lengths (n,) of its rows."""
+
+    table: Tensor
+    held: Tensor | None
+    lengths: Tensor | None
+
+    @classmethod
+    def of(cls, table: Embeddings) -> _Side:
+        view = _view(table)
+        if 8 * table.size > _HELD_BYTES:
+            return cls(view, None, None)
+        held = view.double()
+        return cls(view, held, torch.linalg.vector_norm(held, dim=1))
+
+    def rows(self, places: Tensor) -> Tensor:
+        if self.held is not None:
+            return self.held.index_select(0, places)
+        return self.table.index_select(0, places).double()
+
+    def lengths_of(self, places: Tensor, rows: Tensor) -> Tensor:
+        if self.lengths is not None:
+            return self.lengths.index_select(0, places)
+        lengths: Tensor = torch.linalg.vector_norm(rows, dim=1)
+        return lengths
 
 
-def _of_rows(one: Tensor, two: Tensor, similarity: Similarity) -> Tensor:
-    """(n, D), (n, D) -> (n,)."""
+def _view(table: Embeddings) -> Tensor:
+    """The same memory as a tensor, but for what torch cannot read as it lies."""
+    if not table.dtype.isnative or min(table.strides) < 0:
+        table = table.astype(table.dtype.newbyteorder("="), order="C")
+    with warnings.catch_warnings():
+        # Nothing is written to it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(table)
+
+
+def _similarities(
+    left: _Side, right: _Side, first: IntArray, second: IntArray, similarity: Similarity
+) -> Tensor:
+    """(n,) in float64 of the pairs of rows."""
+    places, others = torch.from_numpy(first), torch.from_numpy(second)
+    one, two = left.rows(places), right.rows(others)
     if not isinstance(similarity, str):
         return closeness(similarity, similarity.rowwise(one, two))
     if similarity == "euclidean":
@@ -70,6 +112,6 @@ def _of_rows(one: Tensor, two: Tensor, similarity: Similarity) -> Tensor:
     products = (one * two).sum(dim=1)
     if similarity == "dot":
         return products
-    lengths = torch.linalg.vector_norm(one, dim=1) * torch.linalg.vector_norm(two, dim=1)
+    lengths = left.lengths_of(places, one) * right.lengths_of(others, two)
     # Only exact zeros are guarded: NaN must reach the check of the result.
     return torch.where(lengths == 0, 0.0, products / lengths)

@@ -164,9 +164,9 @@ class _Block:
         order = rows.argsort(stable=True)
         rows, positions = rows[order], positions[order]
         exact = row_similarities(
-            queries.values,
+            queries.values[start + self.first : start + self.first + len(self)],
             documents.values,
-            left_rows=(rows + start + self.first).numpy(),
+            left_rows=rows.numpy(),
             right_rows=positions.numpy(),
             similarity=queries.similarity,
         )
