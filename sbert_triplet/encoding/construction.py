@@ -111,8 +111,8 @@ class Construction:
 
     def finish(self) -> Kept:
         """The rows, all of which are made, under the name of ``file``."""
-        seconds, shape = self.seconds, self.rows.shape
-        self.note(crc32=_checksum(self.rows))
+        seconds, shape = round(self.seconds, 3), self.rows.shape
+        self.note(crc32=_checksum(self.rows), seconds=seconds)
         # Windows does not rename what is mapped.
         del self.rows
         found = self.part

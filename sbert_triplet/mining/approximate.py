@@ -143,7 +143,7 @@ def measured_recall(
     if not len(chosen):
         return float("nan")
     nearest, found = exact(chosen, k), approximate(chosen, k)
-    # Both are float32 products, made in another order.
+    # An index makes its products in float32.
     last = nearest.scores[:, -1:]
     near = found.scores >= last - 1e-5 * np.maximum(np.abs(last), 1)
     return float(near.sum() / nearest.there.sum())

@@ -39,7 +39,10 @@ class Space:
         return self.embed(self.sides[1], ids)
 
     def pairs(self, queries: IntArray, documents: IntArray) -> FloatArray:
-        """(n,) similarity of each query with the document beside it, as ``nearest.row_similarities``."""
+        """(n,) similarity of each query with the document beside it, rounded to float32 as a search's scores.
+
+        A document with the embedding of a positive has the positive's score then, not one beside it.
+        """
         scores = np.empty(len(queries), dtype=np.float64)
         # All in one place before parts of them are asked for, or each part would be encoded by itself.
         self.queries(np.unique(queries))
@@ -47,11 +50,12 @@ class Space:
             rows = slice(first, first + _PAIRS_AT_ONCE)
             left, left_rows = np.unique(queries[rows], return_inverse=True)
             right, right_rows = np.unique(documents[rows], return_inverse=True)
-            scores[rows] = row_similarities(
+            found = row_similarities(
                 self.queries(left),
                 self.documents(right),
                 left_rows=left_rows,
                 right_rows=right_rows,
                 similarity=self.similarity,
             )
+            scores[rows] = found.astype(np.float32)
         return scores

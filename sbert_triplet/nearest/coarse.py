@@ -13,19 +13,25 @@ from torch.nn import functional
 from sbert_triplet.nearest.similarities import Table
 
 ROUNDING = {torch.bfloat16: 1.02 * 2.0**-8, torch.float32: 0.0}
-"""Of a score, relative, where the result of a product is told in this precision."""
-TRIAL = 512, 4096, 384
-_ROWS_AT_ONCE = 4096
+"""Relative rounding error of a product's result."""
+FASTER = 1.5
+"""bf16 has to be faster than float32 by this factor to be chosen."""
+_TRIED_QUERIES, _TRIED_DOCUMENTS, _TRIED_DIMENSIONS = 500, 4097, 384
+_BYTES_AT_ONCE = 4 << 20
 
 
-def sum_error(width: int) -> float:
-    """Bound, for unit vectors, of rounding in a product's sum of float32 and in making the vectors unit."""
-    return (width + 16) * 2.0**-22
+def sum_error(dimensions: int) -> float:
+    """Bound of the error of a product of unit vectors that comes from its float32 sum.
+
+    The sum alone is off by at most ``dimensions`` 2^-24. The rest is for bounds and thresholds in float32,
+    and for scores that float32 makes equal after they were bounded: it must not be cut.
+    """
+    return (dimensions + 16) * 2.0**-22
 
 
 @dataclass(frozen=True)
 class Coarse:
-    """``vectors`` (n, D) in low precision, with lengths (n,) of them and of what they leave out."""
+    """Vectors (n, D) in low precision, with lengths (n,) of the full vectors and of what was left out."""
 
     vectors: Tensor
     lengths: Tensor
@@ -34,15 +40,15 @@ class Coarse:
     @classmethod
     def of(cls, table: Table, first: int, last: int, dtype: torch.dtype) -> Coarse:
         vectors = torch.empty(last - first, table.width, dtype=dtype, device=table.device)
-        lengths = torch.empty(last - first, device=table.device)
-        residuals = torch.zeros(last - first, device=table.device)
-        for start in range(0, last - first, _ROWS_AT_ONCE):
-            rows = table.rows(first + start, min(first + start + _ROWS_AT_ONCE, last))
+        lengths, residuals = torch.empty(2, last - first, dtype=torch.float64, device=table.device)
+        step = max(1, _BYTES_AT_ONCE // (8 * table.width))
+        for start in range(0, last - first, step):
+            # In float32 squares of small and of large numbers are lost.
+            rows = table.rows(first + start, min(first + start + step, last), torch.float64)
             part = slice(start, start + len(rows))
-            vectors[part] = rows
+            vectors[part] = rows.to(dtype)
             lengths[part] = torch.linalg.vector_norm(rows, dim=1)
-            if dtype != torch.float32:
-                residuals[part] = torch.linalg.vector_norm(rows - vectors[part], dim=1)
+            residuals[part] = torch.linalg.vector_norm(rows - vectors[part], dim=1)
         return cls(vectors, lengths, residuals)
 
     def __len__(self) -> int:
@@ -53,21 +59,33 @@ class Coarse:
 
 
 @cache
-def coarse_precision(device: torch.device) -> torch.dtype:
-    """Float32; or bf16, on a CPU that in a trial is half as fast again with it and keeps to the bound."""
-    if device.type != "cpu":
-        return torch.float32
+def coarse_precision(device: torch.device) -> torch.dtype | None:
+    """The precision for products whose error is bounded, by a trial; None where none keeps to its bound.
+
+    bf16 on a CPU that is ``FASTER`` with it, else float32.
+    """
     generator = torch.Generator().manual_seed(0)
     left, right = (
-        functional.normalize(torch.randn(rows, TRIAL[2], generator=generator)) for rows in TRIAL[:2]
+        functional.normalize(
+            torch.randn(rows, _TRIED_DIMENSIONS, generator=generator, dtype=torch.float32, device="cpu")
+        ).to(device)
+        for rows in (_TRIED_QUERIES, _TRIED_DOCUMENTS)
     )
-    halves = left.bfloat16(), right.bfloat16()
-    seconds = {torch.float32: _seconds(left, right), torch.bfloat16: _seconds(*halves)}
-    exact = halves[0].double() @ halves[1].double().T
-    off = ((halves[0] @ halves[1].T).double() - exact).abs() - ROUNDING[torch.bfloat16] * exact.abs()
-    kept_to = bool((off <= sum_error(TRIAL[2])).all())
-    faster = 1.5 * seconds[torch.bfloat16] < seconds[torch.float32]
-    return torch.bfloat16 if faster and kept_to else torch.float32
+    tried = [torch.float32, torch.bfloat16] if device.type == "cpu" else [torch.float32]
+    seconds = {
+        dtype: _seconds(left.to(dtype), right.to(dtype))
+        for dtype in tried
+        if _keeps_to_its_bound(left.to(dtype), right.to(dtype))
+    }
+    if FASTER * seconds.get(torch.bfloat16, torch.inf) < seconds.get(torch.float32, torch.inf):
+        return torch.bfloat16
+    return torch.float32 if torch.float32 in seconds else None
+
+
+def _keeps_to_its_bound(left: Tensor, right: Tensor) -> bool:
+    exact = right.double() @ left.double().T
+    off = ((right @ left.T).double() - exact).abs()
+    return bool((off <= ROUNDING[left.dtype] * exact.abs() + sum_error(_TRIED_DIMENSIONS)).all())
 
 
 def _seconds(left: Tensor, right: Tensor) -> float:
@@ -75,6 +93,6 @@ def _seconds(left: Tensor, right: Tensor) -> float:
     taken = []
     for _ in range(4):
         start = time.perf_counter()
-        left @ right.T
+        right @ left.T
         taken.append(time.perf_counter() - start)
     return min(taken)

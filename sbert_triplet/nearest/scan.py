@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sbert_triplet.nearest.ordering import highest
+from sbert_triplet.nearest.pairs import row_similarities
 from sbert_triplet.nearest.similarities import PRODUCTS, Similarity, Table, closeness
 
 # Larger score blocks gain nothing in the product and cost page faults.
 _LARGEST_BLOCK_BYTES = 64 << 20
+_RESCORED_BYTES = 56
 
 
 def scan(queries: Table, documents: Table, k: int, memory_bytes: int) -> tuple[Tensor, Tensor]:
     """Scores (Q, k) and positions (Q, k) on the CPU, best first, equal scores by the lower position.
 
     Working memory stays within ``memory_bytes`` beside the answer. Products and Euclidean distances are made
-    in float64 where the device has it, and told in float32.
+    in float64 where the device has it. What is found is ordered by ``row_similarities``: sums of other
+    tiles differ in their last bits, and Euclidean distances of near-duplicates in more.
     """
-    scores = torch.zeros(len(queries), k)
-    positions = torch.zeros(len(queries), k, dtype=torch.int64)
+    scores = torch.zeros(len(queries), k, dtype=torch.float32, device="cpu")
+    positions = torch.zeros(len(queries), k, dtype=torch.int64, device="cpu")
     tiles = _Tiles.fit(queries, documents, memory_bytes)
     for start in range(0, len(queries), tiles.queries):
         block = _Rows.of(queries, start, start + tiles.queries)
         found = _search_block(block, documents, k, tiles)
         rows = slice(start, start + len(block))
         scores[rows], positions[rows] = found[0].cpu(), found[1].cpu()
+    if isinstance(queries.similarity, str):
+        at_once = max(1, memory_bytes // (5 * _RESCORED_BYTES * max(1, k)))
+        for start in range(0, len(queries), at_once):
+            rows = slice(start, start + at_once)
+            some = replace(queries, values=queries.values[rows])
+            scores[rows], positions[rows] = _rescored(some, documents, positions[rows], memory_bytes)
     return scores, positions
+
+
+def _rescored(
+    queries: Table, documents: Table, positions: Tensor, memory_bytes: int
+) -> tuple[Tensor, Tensor]:
+    positions = positions.sort(dim=1).values
+    scores = row_similarities(
+        queries.values,
+        documents.values,
+        left_rows=np.repeat(np.arange(len(positions)), positions.shape[1]),
+        right_rows=positions.flatten().numpy(),
+        similarity=queries.similarity,
+        memory_bytes=memory_bytes,
+    )
+    values = torch.from_numpy(scores).float().view(positions.shape)
+    values, order = values.sort(dim=1, descending=True, stable=True)
+    return values, positions.gather(1, order)
 
 
 def _dtype(table: Table) -> torch.dtype:
@@ -49,7 +76,7 @@ class _Tiles:
     def fit(cls, queries: Table, documents: Table, memory_bytes: int) -> _Tiles:
         """A fifth each for queries and documents, a sixteenth for scores: ordering these makes copies."""
         in_float64, copies = _dtype(queries) == torch.float64, not isinstance(queries.similarity, str)
-        held = max(1, memory_bytes // 5 // (max(1, queries.width) * (12 if in_float64 else 4)))
+        held = max(1, memory_bytes // 5 // (max(1, queries.width) * (24 if in_float64 else 12)))
         block = min(memory_bytes // 16, _LARGEST_BLOCK_BYTES) // (28 if in_float64 or copies else 4)
         tile = min(held, len(documents), max(1, block))
         return cls(min(held, len(queries)), tile, max(1, min(held, len(queries), block // tile)))

@@ -28,9 +28,11 @@ LARGEST_GROUP = 32
 """Scores of which the highest alone is looked at first."""
 FEWEST_PRODUCTS = 1 << 29
 """Multiplications below which a scan of all scores is as fast."""
+_LARGEST = 1e38
 _SHARES = 4
 """Of the memory: one each for queries, documents and scores, and one for what comes and goes."""
-_CANDIDATE_BYTES = 20
+_CANDIDATE_BYTES, _RANKING_BYTES = 20, 100
+"""Of a candidate while documents are compared, and while those of a block of queries are ranked."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class Screen:
         if len(queries) * len(documents) * queries.width < FEWEST_PRODUCTS:
             return None
         dtype, share = coarse_precision(queries.device), memory_bytes // _SHARES
+        if dtype is None:
+            return None
         kept, vector = max(4 * k, 256), queries.width * dtype.itemsize
         at_once = min(share // (vector + _CANDIDATE_BYTES * kept), len(queries))
         tile = min(TILE, share // vector, share // (ROWS * dtype.itemsize) - LARGEST_GROUP, len(documents))
         group = next((size for size in _groups() if tile // size >= 2 * k), None)
-        if group is None or at_once < min(ROWS, len(queries)):
+        if group is None or at_once < min(ROWS, len(queries)) or share < ROWS * kept * _RANKING_BYTES:
             return None
         held = min(share // vector // tile * tile, len(documents))
         return cls(dtype, tile, group, kept, held, at_once)
@@ -77,8 +81,8 @@ def screened(
     queries: Table, documents: Table, k: int, screen: Screen, memory_bytes: int
 ) -> tuple[Tensor, Tensor]:
     """Scores (Q, k) and positions (Q, k) on the CPU, best first, equal scores by the lower position."""
-    scores = torch.empty(len(queries), k)
-    positions = torch.empty(len(queries), k, dtype=torch.int64)
+    scores = torch.empty(len(queries), k, dtype=torch.float32, device="cpu")
+    positions = torch.empty(len(queries), k, dtype=torch.int64, device="cpu")
     buffer = torch.empty((screen.tile + screen.group) * ROWS, dtype=screen.dtype, device=queries.device)
     for start in range(0, len(queries), screen.queries):
         end = min(start + screen.queries, len(queries))
@@ -92,11 +96,14 @@ def screened(
             held = Coarse.of(documents, first, last, screen.dtype)
             for block in blocks:
                 for tile in range(0, len(held), screen.tile):
-                    block.look(held.part(tile, tile + screen.tile), first + tile, buffer)
+                    block.compare(held.part(tile, tile + screen.tile), first + tile, buffer)
+            # Or it would stand beside the next ones.
+            del held
         for block in blocks:
             rows = slice(start + block.first, start + block.first + len(block))
-            scores[rows], positions[rows] = block.best(queries, documents, start)
+            scores[rows], positions[rows] = block.nearest(queries, documents, start)
         failed = start + torch.cat([block.failed for block in blocks]).cpu().nonzero().flatten()
+        del asked, blocks
         if len(failed):
             others = replace(queries, values=queries.values[failed.numpy()])
             scores[failed], positions[failed] = scan(others, documents, k, memory_bytes // _SHARES)
@@ -122,14 +129,14 @@ class _Block:
     @classmethod
     def of(cls, queries: Coarse, first: int, last: int, k: int, screen: Screen) -> _Block:
         device = queries.vectors.device
-        lower = torch.full((last - first, k), -torch.inf, device=device)
+        lower = torch.full((last - first, k), -torch.inf, dtype=torch.float32, device=device)
         failed = torch.zeros(last - first, dtype=torch.bool, device=device)
         return cls(first, queries.part(first, last), k, screen, lower, failed)
 
     def __len__(self) -> int:
         return len(self.queries)
 
-    def look(self, documents: Coarse, position: int, buffer: Tensor) -> None:
+    def compare(self, documents: Coarse, position: int, buffer: Tensor) -> None:
         """Compare with documents that begin at ``position``; those of one call come before the next."""
         if self.failed.all():
             return
@@ -138,28 +145,34 @@ class _Block:
         groups = scores.view(-1, self.screen.group, len(self))
         highest = groups.amax(dim=1).T.contiguous()
         error = self._error(documents)
+        # Where no sum can overflow, no score is lost among its group's.
+        self.failed |= ~torch.isfinite(error) | ~torch.isfinite(highest).all(dim=1)
         self._raise_bounds(highest, error)
         # A lower precision is rounded to the nearest of its values, and scores are such values.
-        threshold = self._least(error).to(scores.dtype)
+        threshold = self._threshold(error).to(scores.dtype)
         hit = highest >= threshold[:, None]
-        self.failed |= (hit.sum(dim=1) > self.screen.kept) | ~torch.isfinite(highest).all(dim=1)
+        self.failed |= hit.sum(dim=1) > self.screen.kept
         hit &= ~self.failed[:, None]
         rows, group = hit.nonzero(as_tuple=True)
         inside = groups[group, :, rows]
-        which, place = (inside >= threshold[rows, None]).nonzero(as_tuple=True)
+        within = inside >= threshold[rows, None]
+        counts = torch.zeros(len(self), dtype=torch.int64, device=rows.device)
+        self.failed |= counts.index_add_(0, rows, within.sum(dim=1)) > self.screen.kept
+        within &= ~self.failed[rows, None]
+        which, place = within.nonzero(as_tuple=True)
         positions = position + group[which] * self.screen.group + place
         values = inside[which, place].float()
         upper = values + ROUNDING[scores.dtype] * values.abs() + error[rows[which]]
         self.found.append((rows[which], positions, upper))
         if sum(len(part[0]) for part in self.found) > self.screen.kept * len(self) // 2:
-            self._forget()
+            self._prune()
 
-    def best(self, queries: Table, documents: Table, start: int) -> tuple[Tensor, Tensor]:
-        """Scores and positions (q, k) on the CPU, of no meaning where the query has ``failed``.
+    def nearest(self, queries: Table, documents: Table, start: int) -> tuple[Tensor, Tensor]:
+        """Scores and positions (q, k) on the CPU, best first; of no meaning where the query has ``failed``.
 
         ``start``: where among the queries the first block begins.
         """
-        self._forget()
+        self._prune()
         rows, positions, _ = (part.cpu() for part in self.found[0])
         order = rows.argsort(stable=True)
         rows, positions = rows[order], positions[order]
@@ -171,10 +184,10 @@ class _Block:
             similarity=queries.similarity,
         )
         counts = rows.bincount(minlength=len(self))
-        place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
+        place = torch.arange(len(rows), device="cpu") - (counts.cumsum(0) - counts)[rows]
         width = max(int(counts.max()), self.k)
-        table = torch.full((len(self), width), -torch.inf)
-        where = torch.zeros(len(self), width, dtype=torch.int64)
+        table = torch.full((len(self), width), -torch.inf, dtype=torch.float32, device="cpu")
+        where = torch.zeros(len(self), width, dtype=torch.int64, device="cpu")
         table[rows, place] = torch.from_numpy(exact).float()
         where[rows, place] = positions
         scores, by = table.sort(dim=1, descending=True, stable=True)
@@ -185,16 +198,18 @@ class _Block:
         shape = len(documents) + missing, len(self)
         scores = buffer[: shape[0] * shape[1]].view(shape)
         torch.matmul(documents.vectors, self.queries.vectors.T, out=scores[: len(documents)])
+        # With an upper bound that is NaN these are never kept.
         scores[len(documents) :] = -torch.inf
         return scores
 
     def _error(self, documents: Coarse) -> Tensor:
         """(q,) bound of what a coarse score is off by, but for the rounding of its own value."""
         longest, left_out = documents.lengths.max(), documents.residuals.max()
-        lengths = self.queries.lengths + self.queries.residuals
-        sums = sum_error(self.queries.vectors.shape[1]) * lengths * (longest + left_out)
+        lengths, residuals = self.queries.lengths + self.queries.residuals, self.queries.residuals
+        reach = lengths * (longest + left_out)
+        error = residuals * longest + lengths * left_out + sum_error(self.queries.vectors.shape[1]) * reach
         # Products of numbers near the smallest of float32 may be lost altogether.
-        return self.queries.residuals * longest + lengths * left_out + sums + 1e-30
+        return torch.where(reach < _LARGEST, error + 1e-30, torch.inf).float()
 
     def _raise_bounds(self, highest: Tensor, error: Tensor) -> None:
         """The k highest lower bounds, of documents of different groups."""
@@ -202,13 +217,13 @@ class _Block:
         values = values - ROUNDING[highest.dtype] * values.abs() - error[:, None]
         self.lower = torch.cat([self.lower, values], dim=1).topk(self.k, dim=1).values
 
-    def _least(self, error: Tensor) -> Tensor:
+    def _threshold(self, error: Tensor) -> Tensor:
         """(q,) the least coarse score whose upper bound reaches the k-th lower bound."""
         value = self.lower.amin(dim=1) - error
         rounding = ROUNDING[self.screen.dtype]
         return torch.where(value >= 0, value / (1 + rounding), value / (1 - rounding))
 
-    def _forget(self) -> None:
+    def _prune(self) -> None:
         """Leave out what better documents have been found than, and queries of which too many are left."""
         rows, positions, upper = (torch.cat(column) for column in zip(*self.found, strict=True))
         for _ in range(2):

@@ -74,12 +74,15 @@ class Table:
     def width(self) -> int:
         return int(self.values.shape[1])
 
-    def rows(self, first: int, last: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    def rows(self, first: int, last: int, dtype: torch.dtype) -> Tensor:
         """Rows ``first`` to ``last`` on the device, of unit length under cosine.
 
         Raises InputError where a row holds NaN or infinity.
         """
-        rows = torch.from_numpy(np.array(self.values[first:last], dtype=np.float32)).to(self.device)
+        wide = torch.float32 if self.device.type == "mps" else torch.float64
+        whole = self.values.dtype.itemsize > 4 and wide == torch.float64
+        read = np.array(self.values[first:last], dtype=np.float64 if whole else np.float32)
+        rows = torch.from_numpy(read).to(self.device)
         if not bool(torch.isfinite(rows).all()):
             row = first + int((~torch.isfinite(rows).all(dim=1)).nonzero()[0])
             raise InputError(
@@ -88,8 +91,7 @@ class Table:
             )
         if self.similarity != "cosine":
             return rows.to(dtype)
-        # Squares of small numbers are lost in float32.
-        wide = torch.float32 if self.device.type == "mps" else torch.float64
-        lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=wide).to(dtype)
-        unit: Tensor = rows.to(dtype) / lengths.masked_fill(lengths == 0, 1.0)
+        rows = rows.to(wide)
+        lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        unit: Tensor = (rows / lengths.masked_fill(lengths == 0, 1.0)).to(dtype)
         return unit

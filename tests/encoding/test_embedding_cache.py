@@ -74,7 +74,7 @@ def test_a_later_embedder_reads_what_an_earlier_one_encoded(
     assert isinstance(second("text", IDS[5:50]).base, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         two[0] = 0
-    assert first.encoding_seconds == pytest.approx(second.encoding_seconds, abs=0.01)
+    assert first.encoding_seconds == second.encoding_seconds > 0
     assert first.spared_seconds == 0 < second.spared_seconds <= second.encoding_seconds
     assert [file.suffix for file in sorted(tmp_path.iterdir()) if file.suffix != ".lock"] == [".json", ".npy"]
 

@@ -142,15 +142,93 @@ def test_only_queries_that_cannot_be_screened_are_scanned(small: None, scanned: 
     assert (np.delete(positions, 7, axis=0) == np.delete(wanted, 7, axis=0)).all()
 
 
-def test_products_beyond_float32_are_scanned(small: None, scanned: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("queries_times", "documents_times"),
+    [(1e35, 1e5), (1e20, 1.0), (1.0, 1e20), (1e-20, 1e-22), (1e18, 1e-24)],
+)
+def test_lengths_near_the_ends_of_float32(small: None, queries_times: float, documents_times: float) -> None:
+    """Where products leave float32, where squares do, and where products are all but 0."""
     queries, documents = normal(20, 8, 12), normal(600, 8, 13)
-    queries[3] *= 1e35
-    documents *= 1e5
-    positions, _ = top_k(queries, documents, 4, similarity="dot")
-    assert scanned == [1]
+    queries[3] *= np.float32(queries_times)
+    documents *= np.float32(documents_times)
     with np.errstate(over="ignore"):
-        wanted, _ = expected(queries, documents, 4, "dot")
-    assert (positions == wanted).all()
+        wanted, values = expected(queries, documents, 4, "dot")
+    positions, scores = top_k(queries, documents, 4, similarity="dot")
+    np.testing.assert_array_equal(positions, wanted)
+    np.testing.assert_array_equal(scores, values)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_float64_is_not_rounded(small: None, similarity: str) -> None:
+    """Documents that float32 cannot tell apart."""
+    rng = np.random.default_rng(22)
+    queries = rng.normal(size=(30, 16))
+    documents = np.repeat(rng.normal(size=(200, 16)), 5, axis=0) * (1 + 1e-9 * rng.normal(size=(1_000, 16)))
+    documents[:, 0] += 1e-3 * rng.normal(size=1_000)
+    assert_exact(queries, documents, 12, similarity)
+
+
+def test_documents_and_queries_held_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink(monkeypatch, torch.bfloat16)
+    monkeypatch.setattr(module, "_RANKING_BYTES", 1)
+    queries, documents = normal(300, 24, 23), normal(9_000, 24, 24)
+    queries[[70, 260]] = 0
+    budget = 1_200_000
+    tables = (Table(each, "cosine", torch.device("cpu"), "") for each in (queries, documents))
+    plan = Screen.fit(*tables, 10, budget)
+    assert plan is not None
+    assert plan.documents < 9_000
+    assert plan.queries < 300
+    positions, scores = top_k(queries, documents, 10, memory_bytes=budget)
+    wanted, values = expected(queries, documents, 10, "cosine")
+    np.testing.assert_array_equal(positions, wanted)
+    np.testing.assert_array_equal(scores, values)
+
+
+@pytest.mark.parametrize("crowd", [100, 3_000])
+def test_a_query_with_a_crowd_of_candidates_is_scanned(small: None, scanned: list[int], crowd: int) -> None:
+    """Some documents nearly equal to one query: no more than 256 are left of it."""
+    queries, documents = normal(20, 24, 25), normal(6_000, 24, 26)
+    documents[::2][:crowd] = queries[5] + 1e-6 * normal(crowd, 24, 27)
+    assert_exact(queries, documents, 4, "cosine")
+    assert scanned == ([1] if crowd > 256 else [])
+
+
+def test_the_precision_of_the_process_does_not_reach_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink(monkeypatch, torch.float32)
+    queries, documents = normal(40, 64, 28), normal(1_500, 64, 29)
+    wanted = top_k(queries, documents, 10)
+    rounded = []
+    scores = module._Block._scores
+
+    def checked(self: Any, documents: Any, buffer: torch.Tensor) -> torch.Tensor:
+        found = scores(self, documents, buffer)
+        exact = documents.vectors.double() @ self.queries.vectors.double().T
+        rounded.append(float((found[: len(exact)].double() - exact).abs().max()))
+        return found
+
+    monkeypatch.setattr(module._Block, "_scores", checked)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = top_k(queries, documents, 10)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert rounded
+    assert max(rounded) < 1e-6
+    for one, other in zip(wanted, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_defaults_of_the_process_do_not_reach_the_answer(small: None) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert_exact(normal(20, 16, 30), normal(900, 16, 31), 5, "cosine")
+        assert top_k(normal(2, 3, 0), normal(4, 3, 1), 2)[1].dtype == np.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_threads_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,7 @@ def test_precision_chosen_for_training_does_not_reach_the_search() -> None:
     class Recorder(torch.overrides.TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             if function is torch.matmul:
-                seen.append(torch.get_float32_matmul_precision())
+                seen.append(torch.backends.mkldnn.matmul.fp32_precision)
             return function(*args, **(kwargs or {}))
 
     before = torch.get_float32_matmul_precision()
@@ -134,7 +134,7 @@ def test_precision_chosen_for_training_does_not_reach_the_search() -> None:
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
-    assert set(seen) == {"highest"}
+    assert set(seen) == {"ieee"}
     for name, value in exact.items():
         np.testing.assert_allclose(found[name][1], value, rtol=1e-6, err_msg=name)
 
@@ -245,3 +245,32 @@ def test_what_is_not_finite_is_refused_under_a_distance_given_as_an_object() -> 
             top_k(np.ones((1, 2)), broken, 1, similarity=distance)
         with pytest.raises(InputError, match="pair 1 is not finite"):
             row_similarities(broken, np.ones((2, 2)), similarity=distance)
+
+
+def test_scores_are_those_of_the_pairs_and_near_duplicates_are_ordered_by_them() -> None:
+    """Distances of 1e-7 between unit vectors: the Gram identity in float64 gets their last digits wrong."""
+    rng = np.random.default_rng(8)
+    queries = rng.normal(size=(40, 64)) / 8
+    documents = np.repeat(queries, 5, axis=0) + 1e-8 * rng.normal(size=(200, 64))
+    for similarity in ("euclidean", "cosine", "dot"):
+        positions, scores = top_k(queries, documents, 5, similarity=similarity)
+        pairs = row_similarities(
+            queries,
+            documents,
+            left_rows=np.repeat(np.arange(40), 5),
+            right_rows=positions.ravel(),
+            similarity=similarity,
+        )
+        np.testing.assert_array_equal(scores.ravel(), pairs.astype(np.float32))
+        assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_precision_set_for_a_part_of_the_process_is_left_as_it_was() -> None:
+    backend = torch.backends.mkldnn.matmul
+    before = backend.fp32_precision
+    backend.fp32_precision = "bf16"
+    try:
+        top_k(np.eye(3), np.eye(3), 2)
+        assert backend.fp32_precision == "bf16"
+    finally:
+        backend.fp32_precision = before
