@@ -11,8 +11,10 @@ from throughput_cases import System
 from throughput_train import Clock, Task, trained
 from torch.profiler import ProfilerActivity, profile
 
+from sbert_triplet.training.ahead import WAITING
+
 WITH_PARENTS = {
-    "data": r"DataLoader",
+    "data": rf"DataLoader|^{WAITING}$",
     "optimizer": r"Optimizer\.|_foreach_|_fused_adam|linalg_vector_norm",
     "dropout and random numbers": r"[Dd]ropout|random_|bernoulli",
     "attention": r"^_?Attention|_AttentionBackward|scaled_dot_product|varlen|flash",

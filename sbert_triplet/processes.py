@@ -6,11 +6,14 @@ import atexit
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from sbert_triplet.errors import MachineError, SbertTripletError
 
 T = TypeVar("T")
+LONGEST_WAIT = timedelta(days=7)
+"""One process may tokenise or write while the others wait; where one dies, the launcher ends the others."""
 
 
 def processes() -> int:
@@ -42,7 +45,7 @@ def join(device: str) -> None:
         return
     from accelerate import PartialState
 
-    state = PartialState(cpu=device == "cpu")
+    state = PartialState(cpu=device == "cpu", timeout=LONGEST_WAIT)
     atexit.register(state.destroy_process_group)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
-from sbert_triplet.processes import agreed, from_all, machine, place, together
+from sbert_triplet.processes import agreed, from_all, join, machine, place, together
 
 
 def test_a_process_that_is_alone_asks_itself() -> None:
@@ -13,6 +16,24 @@ def test_a_process_that_is_alone_asks_itself() -> None:
     assert agreed(3) == 3
     assert from_all("value") == ["value"]
     assert together(lambda: 7) == [7]
+
+
+def test_processes_wait_for_each_other_for_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries' own limits are 10 minutes and half an hour: one process may tokenise for longer."""
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    met: list[dict[str, Any]] = []
+
+    class State:
+        def __init__(self, **given: Any) -> None:
+            met.append(given)
+
+        def destroy_process_group(self) -> None: ...
+
+    monkeypatch.setattr("accelerate.PartialState", State)
+    join("cpu")
+    assert met[0]["cpu"]
+    assert met[0]["timeout"] >= timedelta(days=1)
 
 
 def test_what_it_raises_is_raised() -> None:

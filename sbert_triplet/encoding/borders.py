@@ -90,6 +90,25 @@ class Borders:
             kept = self._ends[device] = lengths.cumsum(0, dtype=torch.int32).to(device)
         return kept
 
+    def in_rectangle(self, group: Group, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Where the tokens of a group stand, text by text, in its padded rectangle.
+
+        (t,) places among the texts times longest ones, and (texts, longest) bool of those that are taken.
+        """
+        kept = self._rectangles.get((group, device))
+        if kept is None:
+            # What is made in inference mode cannot be kept for a gradient later.
+            with torch.inference_mode(False):
+                lengths = torch.tensor(self.lengths[group.start : group.start + group.texts])
+                real = torch.arange(group.longest)[None] < lengths[:, None]
+                places = real.flatten().nonzero().flatten()
+                kept = self._rectangles[group, device] = places.to(device), real.to(device)
+        return kept
+
+    @cached_property
+    def _rectangles(self) -> dict[tuple[Group, torch.device], tuple[Tensor, Tensor]]:
+        return {}
+
     @cached_property
     def _ends(self) -> dict[torch.device, Tensor]:
         return {}

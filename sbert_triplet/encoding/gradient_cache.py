@@ -55,7 +55,7 @@ class _InParts(torch.autograd.Function):
         ctx.given, ctx.draws, rows = (model, parts, encode), [], []
         device = next(model.parameters()).device
         for part in parts:
-            ctx.draws.append(_generators(device))
+            ctx.draws.append(generator_states(device))
             rows.append(encode(model, part))
         ctx.sizes = [len(some) for some in rows]
         ctx.autocast = (
@@ -74,7 +74,7 @@ class _InParts(torch.autograd.Function):
         work = list(zip(parts, torch.split(grads[0], ctx.sizes), ctx.draws, strict=True))
 
         def again(part: Features, draws: list[Tensor]) -> Tensor:
-            _restore(device, draws)
+            restore_generators(device, draws)
             with torch.enable_grad(), torch.autocast(kind, dtype=dtype, enabled=enabled):
                 return encode(model, part)
 
@@ -107,7 +107,8 @@ def _unsharded_sync(model: Any) -> Iterator[None]:
         model.set_requires_gradient_sync(True)
 
 
-def _generators(device: torch.device) -> list[Tensor]:
+def generator_states(device: torch.device) -> list[Tensor]:
+    """Of the generators that work on ``device`` draws from."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
@@ -116,7 +117,8 @@ def _generators(device: torch.device) -> list[Tensor]:
     return states
 
 
-def _restore(device: torch.device, states: list[Tensor]) -> None:
+def restore_generators(device: torch.device, states: list[Tensor]) -> None:
+    """Have the same numbers drawn as after ``generator_states``."""
     torch.set_rng_state(states[0])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states[1], device)
@@ -126,8 +128,8 @@ def _restore(device: torch.device, states: list[Tensor]) -> None:
 
 @contextmanager
 def _generators_kept(device: torch.device) -> Iterator[None]:
-    states = _generators(device)
+    states = generator_states(device)
     try:
         yield
     finally:
-        _restore(device, states)
+        restore_generators(device, states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from sbert_triplet.encoding.borders import Borders, Group, Rule, Scope
 from sbert_triplet.encoding.cpu_attention import attend_with_dropout
 from sbert_triplet.encoding.dropout import can_drop
 
+_logger = logging.getLogger(__name__)
 HALF = (torch.float16, torch.bfloat16)
 Kernel = Callable[[Tensor, Tensor, Tensor, Borders, Rule], Tensor]
 
@@ -77,7 +79,15 @@ def _torch_has_varlen() -> bool:
 
 @cache
 def _flash_is_installed() -> bool:
-    return find_spec("flash_attn") is not None
+    """One that was built for another torch can be found and cannot be imported."""
+    if find_spec("flash_attn") is None:
+        return False
+    try:
+        from flash_attn import flash_attn_varlen_func
+    except Exception as error:  # a library that does not fit fails in any way
+        _logger.warning("flash_attn is installed and not used: it cannot be imported (%s)", error)
+        return False
+    return callable(flash_attn_varlen_func)
 
 
 def _torch_varlen(query: Tensor, key: Tensor, value: Tensor, borders: Borders, rule: Rule) -> Tensor:
@@ -107,6 +117,7 @@ def _flash_varlen(query: Tensor, key: Tensor, value: Tensor, borders: Borders, r
         softmax_scale=rule.scale,
         causal=rule.scope.causal,
         window_size=_window(rule.scope),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
     )
     return found
 
@@ -137,29 +148,30 @@ def _attend_to_group(
 ) -> Tensor:
     scope, length, device = rule.scope, group.longest, query.device
     mask = scope.mask(length, device) if scope.limits(length) else None
-    real = None
+    places = None
     if group.tokens < group.texts * length:
-        lengths = torch.tensor(borders.lengths[group.start : group.start + group.texts], device=device)
-        real = torch.arange(length, device=device)[None] < lengths[:, None]
+        places, real = borders.in_rectangle(group, device)
         mask = _with_padding(real, scope)
     found = scaled_dot_product_attention(
-        _heads_first(query, group, real),
-        _heads_first(key, group, real),
-        _heads_first(value, group, real),
+        _heads_first(query, group, places),
+        _heads_first(key, group, places),
+        _heads_first(value, group, places),
         attn_mask=mask,
         dropout_p=rule.dropout,
         is_causal=scope.causal and mask is None,
         scale=rule.scale,
     ).transpose(1, 2)
-    return found.reshape(query.shape) if real is None else found[real]
+    return found.reshape(query.shape) if places is None else found.flatten(0, 1).index_select(0, places)
 
 
-def _heads_first(tokens: Tensor, group: Group, real: Tensor | None) -> Tensor:
-    """(t, H, d) -> (texts, H, longest, d), padded with zeros where ``real`` says so."""
+def _heads_first(tokens: Tensor, group: Group, places: Tensor | None) -> Tensor:
+    """(t, H, d) -> (texts, H, longest, d), with zeros but for the ``places`` (t,) of the rectangle's rows."""
     shape = (group.texts, group.longest, *tokens.shape[1:])
-    if real is None:
-        return tokens.view(shape).transpose(1, 2)
-    return tokens.new_zeros(shape).index_put((real,), tokens).transpose(1, 2)
+    if places is not None:
+        # Places, not a mask: a device has to be waited for to count a mask.
+        rows = group.texts * group.longest
+        tokens = tokens.new_zeros(rows, *tokens.shape[1:]).index_copy(0, places, tokens)
+    return tokens.view(shape).transpose(1, 2)
 
 
 def _with_padding(real: Tensor, scope: Scope) -> Tensor:

@@ -11,7 +11,14 @@ import torch.distributed as dist
 
 from sbert_triplet.processes import several_processes
 
-IN_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
+IN_WORDS = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    # How a full GPU shows in the first matrix product.
+    "cublas_status_alloc_failed",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sbert_triplet.encoding.attention import NotPackableError, attention_configurations, recomputes
 from sbert_triplet.encoding.forward import BORDERS, evaluating, moved, sentence_embeddings
 from sbert_triplet.encoding.packing import Rows, first_position, packed, padded
+from sbert_triplet.encoding.tokenise import Tokeniser
 
 LONGEST = 300
 """Tokens of the longest row that is tried: one that ends beyond a sliding window, where that is shorter."""
@@ -88,11 +89,9 @@ def _rows(model: SentenceTransformer) -> Rows:
         if isinstance(window := getattr(configuration, name, None), int) and window < LONGEST
     ]
     longest = min(max([24, *(window + 16 for window in windows)]), model.max_seq_length or LONGEST)
-    framed = model.preprocess([" ".join(["a"] * size) for size in (1, longest, 9)])
-    mask = framed["attention_mask"].numpy().astype(bool)
+    framed = Tokeniser(model, None, None)([" ".join(["a"] * size) for size in (1, longest, 9)])
     kept = {token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id}
     ordinary = np.array([token for token in range(min(len(tokenizer), 2000)) if token not in kept])
-    tokens = framed["input_ids"].numpy()[mask]
-    drawn = np.random.default_rng(0).choice(ordinary, size=len(tokens))
-    types = framed["token_type_ids"].numpy()[mask] if "token_type_ids" in framed else None
-    return Rows(np.where(np.isin(tokens, list(kept)), tokens, drawn), mask.sum(1), types)
+    drawn = np.random.default_rng(0).choice(ordinary, size=len(framed.tokens))
+    tokens = np.where(np.isin(framed.tokens, list(kept)), framed.tokens, drawn)
+    return Rows(tokens, framed.lengths.astype(np.int64), framed.types)

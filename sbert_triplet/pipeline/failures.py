@@ -34,7 +34,10 @@ def machine_error(error: BaseException, where: Path | None = None) -> MachineErr
                 "or name a folder on another disk with --out"
             )
         if is_out_of_memory(cause):
-            return MachineError("memory ran out: lower train.chunk_tokens, or train.batch_size")
+            return MachineError(
+                "memory ran out: set train.chunk_tokens (to 4096, or to less where it is set), "
+                "train.group_tokens (to 4096, or less), or lower train.batch_size"
+            )
     return None
 
 

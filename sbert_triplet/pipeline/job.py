@@ -36,7 +36,7 @@ from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
 from sbert_triplet.pipeline.plan import Plan, plan_training
 from sbert_triplet.pipeline.recorded import recorded_yaml
 from sbert_triplet.pipeline.smoke import smoke
-from sbert_triplet.pipeline.start import Encoder, device_named, load_encoder, recorded_threads
+from sbert_triplet.pipeline.start import Encoder, chosen_threads, device_named, load_encoder
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.pipeline.training import train
 from sbert_triplet.processes import join, leads
@@ -112,7 +112,7 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
         home = RunFolder(out)
         home.refuse_unless_free(options.overwrite)
         refuse_to_lose_marks(out, recipe, folder)
-        with machine_failures(out), recorded_threads(options.decisions):
+        with machine_failures(out), chosen_threads(options.decisions):
             ready = prepare(recipe, scratch, folder, options)
             refuse_errors(ready.audit)
             home.refuse_to_replace(ready.encoder.resolved.path)

@@ -13,7 +13,7 @@ from sbert_triplet.pipeline.mining import MINED, Negatives, mine_negatives
 from sbert_triplet.pipeline.outcome import data_record
 from sbert_triplet.pipeline.plan import known_of
 from sbert_triplet.pipeline.recorded import recorded_yaml
-from sbert_triplet.pipeline.start import recorded_threads
+from sbert_triplet.pipeline.start import chosen_threads
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.recipe.model import Recipe
 
@@ -31,7 +31,7 @@ def mine(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Opti
         home = RunFolder(out)
         home.refuse_unless_for_mining(options.overwrite)
         refuse_to_lose_marks(out, recipe, folder)
-        with machine_failures(out), recorded_threads(options.decisions):
+        with machine_failures(out), chosen_threads(options.decisions):
             found = _carry_out(recipe, home, scratch, folder, options)
         _conclude(found, out, options)
     return out / NEGATIVES

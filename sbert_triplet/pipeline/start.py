@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.arguments import choose_device
+from sbert_triplet.training.machine import granted_cores
 
 TINY = "a tiny random encoder (--smoke)"
 VOCABULARY_TEXTS, VOCABULARY_CHARACTERS = 500, 500
@@ -86,9 +88,17 @@ def prompts_of(recipe: Recipe) -> dict[str, str]:
 
 
 def device_named(wanted: str | None) -> torch.device:
-    """The device of that name, or the best at hand. Raises InputError for one that is not there."""
+    """The device of that name, or the best at hand. Raises InputError for one that is not there.
+
+    A GPU is not chosen by its number: the trainer takes the first one that it sees, or one for each process.
+    """
     try:
         device = choose_device(wanted)
+        if wanted and device.type == "cuda" and torch.device(wanted).index:
+            raise InputError(
+                f"--device {wanted}: a GPU is chosen by CUDA_VISIBLE_DEVICES={torch.device(wanted).index} in "
+                "the environment, with --device cuda"
+            )
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].split(" device type at start")[0]
@@ -99,12 +109,16 @@ def device_named(wanted: str | None) -> torch.device:
 
 
 @contextmanager
-def recorded_threads(decided: Mapping[str, Any]) -> Iterator[None]:
-    """Compute with as many threads as the resolved recipe recorded: their number changes last digits."""
+def chosen_threads(decided: Mapping[str, Any]) -> Iterator[None]:
+    """Compute with as many threads as the resolved recipe recorded: their number changes last digits.
+
+    Where none is recorded, with no more than the cores that a container grants, unless the person set
+    ``OMP_NUM_THREADS``.
+    """
     before, threads = torch.get_num_threads(), decided.get("threads")
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        yield
-        return
+        granted = None if "OMP_NUM_THREADS" in os.environ else granted_cores()
+        threads = min(before, granted or before)
     torch.set_num_threads(threads)
     try:
         yield

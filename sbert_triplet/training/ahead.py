@@ -7,9 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from torch.profiler import record_function
 from torch.utils.data import DataLoader
 
 from sbert_triplet.training.collate import BatchMaker, TokenBatch
+
+WAITING = "batches"
+"""What a profile calls the time that a step waits for its batch."""
 
 
 class BatchesAhead:
@@ -32,10 +36,12 @@ class BatchesAhead:
 
     def take(self, rows: Sequence[int]) -> TokenBatch:
         """The batch of ``rows``; the next one is begun. What was announced before them was left out."""
-        wanted, made = list(rows), self._made(list(rows))
+        wanted = list(rows)
+        with record_function(WAITING):
+            made = self._made(wanted)
+            batch = self.maker(wanted) if made is None else made
         while self._announced and self._announced.popleft() != wanted:
             pass
-        batch = self.maker(wanted) if made is None else made
         if self._announced:
             following = self._announced[0]
             self._making = following, self.maker.changes, self._thread.submit(self.maker, following)

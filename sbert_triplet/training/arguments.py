@@ -42,7 +42,7 @@ def training_arguments(
 ) -> SentenceTransformerTrainingArguments:
     """The arguments for ``training.trainer.Trainer``; checkpoints go to ``folder``."""
     warmup = settings.warmup if settings.warmup >= 1 else round(settings.warmup * settings.steps)
-    return SentenceTransformerTrainingArguments(
+    arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps,
         per_device_train_batch_size=settings.batch_size,
@@ -69,6 +69,10 @@ def training_arguments(
         ddp_broadcast_buffers=False,
         optim="adamw_torch_fused" if fused_optimizer(device) else "adamw_torch",
     )
+    # Over several GPUs of one process transformers spreads each batch by DataParallel, which cuts packs in
+    # two; several GPUs take a process each.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def fused_optimizer(device: str | None) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import psutil
 import torch
 
+from sbert_triplet.encoding.gradient_cache import generator_states, restore_generators
 from sbert_triplet.encoding.memory import (
     OutOfMemoryTogetherError,
     is_out_of_memory,
@@ -105,8 +106,8 @@ class _State:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self.counted = {name: value.clone() for name, value in objective.loss.named_buffers()}
-        self.draws = torch.get_rng_state()
-        self.on_gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+        self.device = next(objective.parameters()).device
+        self.draws = generator_states(self.device)
 
     def restore(self) -> None:
         self.objective.zero_grad(set_to_none=True)
@@ -116,9 +117,8 @@ class _State:
         for name, value in self.objective.loss.named_buffers():
             value.copy_(self.counted[name])
         gc.collect()
-        torch.set_rng_state(self.draws)
-        if self.on_gpu is not None:
-            torch.cuda.set_rng_state(self.on_gpu)
+        restore_generators(self.device, self.draws)
+        if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
 

@@ -34,6 +34,14 @@ def test_the_mask_is_what_a_token_sees(length: int, reach: int | None, causal: b
     assert mask.tolist() == seen_by_hand(length, causal, reach)
 
 
+def test_places_in_a_padded_rectangle() -> None:
+    borders = Borders((9, 2, 3, 3))
+    places, real = borders.in_rectangle(Group(1, 3, 3, 8), CPU)
+    assert places.tolist() == [0, 1, 3, 4, 5, 6, 7, 8]
+    assert real.tolist() == [[True, True, False], [True] * 3, [True] * 3]
+    assert borders.in_rectangle(Group(1, 3, 3, 8), CPU)[0] is places
+
+
 @pytest.mark.parametrize(("reach", "length", "limits"), [(None, 9, False), (3, 4, False), (3, 5, True)])
 def test_a_reach_limits_texts_that_end_beyond_it(reach: int | None, length: int, limits: bool) -> None:
     assert Scope(reach=reach).limits(length) is limits

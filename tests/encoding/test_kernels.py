@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -196,8 +197,26 @@ def test_what_the_kernels_of_the_device_are_told(
     assert (ours["window_size"], ours["scale"], ours["enable_gqa"]) == (window, 0.5, True)
     assert (ours["cu_seq_q"].tolist(), ours["max_q"], ours["max_k"]) == (borders.ends(CPU).tolist(), 9, 9)
     assert (flashs["window_size"], flashs["softmax_scale"], flashs["dropout_p"]) == (window, 0.5, 0.2)
-    assert (flashs["causal"], flashs["longest"]) == (scope.causal, 9)
+    assert (flashs["causal"], flashs["longest"], flashs["deterministic"]) == (scope.causal, 9, False)
     assert flashs["ends"].dtype == torch.int32
+
+
+@pytest.mark.parametrize("broken", ["not there", "built for another torch", "half of it"])
+def test_a_flash_attn_that_cannot_be_used_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "flash_attn", raising=False)
+    if broken != "not there":
+        code = "raise ImportError('undefined symbol')" if broken == "built for another torch" else ""
+        (tmp_path / "flash_attn.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+    kernels._flash_is_installed.cache_clear()
+    try:
+        assert not kernels._flash_is_installed()
+        assert ("not used" in caplog.text) is (broken != "not there")
+    finally:
+        kernels._flash_is_installed.cache_clear()
+        sys.modules.pop("flash_attn", None)
 
 
 @on_cuda

@@ -20,6 +20,7 @@ from sbert_triplet.encoding.encode import encode
 from sbert_triplet.encoding.forward import sentence_embeddings
 from sbert_triplet.encoding.probe import why_not_packed
 from sbert_triplet.encoding.tiny import tiny_encoder
+from sbert_triplet.encoding.tokenise import Tokeniser
 from sbert_triplet.encoding.tokens import TokenTable
 
 Table = Callable[..., TokenTable]
@@ -167,6 +168,29 @@ def test_rows_reach_beyond_a_sliding_window_and_keep_their_frame(encoder: Senten
         inner = np.isin(rows.tokens, [tokenizer.cls_token_id, tokenizer.sep_token_id])
         assert inner.sum() == 6
         assert not np.isin(rows.tokens, [tokenizer.pad_token_id, tokenizer.mask_token_id]).any()
+
+
+def test_rows_of_a_model_that_packs_its_inputs_itself(
+    encoder: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As sentence-transformers does where flash attention was chosen: no mask, but borders."""
+    wanted = probe._rows(encoder)
+    preprocess = encoder.preprocess
+
+    def flattened(texts: list[str], **options: Any) -> dict[str, Any]:
+        features = preprocess(texts, **options)
+        mask = features.pop("attention_mask").bool()
+        ends = torch.cat([torch.zeros(1, dtype=torch.int64), mask.sum(1).cumsum(0)])
+        flat = {
+            name: value[mask][None] for name, value in features.items() if isinstance(value, torch.Tensor)
+        }
+        return {**flat, "cu_seq_lens_q": ends}
+
+    monkeypatch.setattr(encoder, "preprocess", flattened)
+    monkeypatch.setattr(Tokeniser, "_fast", lambda self: None)
+    found = probe._rows(encoder)
+    np.testing.assert_array_equal(found.tokens, wanted.tokens)
+    np.testing.assert_array_equal(found.lengths, wanted.lengths)
 
 
 def test_a_trainers_wrapper_in_half_precision_changes_nothing(minilm: SentenceTransformer) -> None:

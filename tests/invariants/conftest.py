@@ -62,7 +62,9 @@ def _tokenizer(kind: str) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = WhitespaceSplit()
     if kind not in DECODERS:
         frame = [(token, vocabulary[token]) for token in ("<s>", "</s>")]
-        tokenizer.post_processor = TemplateProcessing("<s> $A </s>", "<s> $A </s> $B:1 </s>:1", frame)
+        # Types that an encoder does not take for granted, where it has some.
+        single = "<s>:0 $A:1 </s>:1" if kind == "bert" else "<s> $A </s>"
+        tokenizer.post_processor = TemplateProcessing(single, "<s> $A </s> $B:1 </s>:1", frame)
     names = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
     inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if kind == "bert" else [])]
     return PreTrainedTokenizerFast(

@@ -247,6 +247,9 @@ def test_a_model_that_is_a_file_and_a_length_beyond_the_model(
     assert "model good.csv: this is a file" in refused(good, "--model", "good.csv")
     arguments = ("--model", str(tiny_folder), "--set", "max_length=5000")
     assert "max_length 5000" in refused(good, *arguments)
+    assert "--device cuda:1: a GPU is chosen by CUDA_VISIBLE_DEVICES=1" in refused(
+        good, "--model", str(tiny_folder), "--device", "cuda:1"
+    )
     assert "--device abacus: cannot be used here" in refused(
         good, "--model", str(tiny_folder), "--device", "abacus"
     )

@@ -43,12 +43,16 @@ def chained(error: Exception, cause: Exception) -> Exception:
         (SafetensorError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (chained(RuntimeError("cannot write"), OSError(errno.ENOSPC, "full")), "the disk is full"),
         (OSError(errno.EFBIG, "File too large", "/x/y"), r"lets no file grow this large \(/x/y\)"),
-        (MemoryError(), "memory ran out: lower train.chunk_tokens"),
+        (MemoryError(), r"memory ran out: set train.chunk_tokens \(to 4096"),
         (
             RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
             "memory ran out",
         ),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory ran out"),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling it"),
+            "memory ran out",
+        ),
     ],
 )
 def test_what_the_machine_is_to_blame_for(error: Exception, message: str) -> None:
@@ -151,9 +155,7 @@ def test_running_out_of_memory_in_training(
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(job, "train", exhausted)
-    with pytest.raises(
-        MachineError, match=r"memory ran out: lower train\.chunk_tokens, or train\.batch_size"
-    ):
+    with pytest.raises(MachineError, match=r"memory ran out: set train\.chunk_tokens .* train\.batch_size"):
         train(tables.write("mine.csv", tables.pairs()))
     assert not Path("out").exists()
 

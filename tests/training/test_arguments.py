@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
 from sbert_triplet.errors import RecipeError
 from sbert_triplet.training.arguments import TrainSettings, choose_device, freeze, training_arguments
@@ -108,6 +108,20 @@ def test_a_pattern_that_matches_nothing_is_refused(pattern: str | int, make_enco
 def test_freezing_everything_is_refused(make_encoder: Encoder) -> None:
     with pytest.raises(RecipeError, match="nothing is left to train"):
         freeze(make_encoder(), ["*"])
+
+
+def test_a_process_trains_on_one_gpu_of_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are two, transformers counts both."""
+    prepare = SentenceTransformerTrainingArguments.__post_init__
+
+    def counting_two(self: SentenceTransformerTrainingArguments) -> None:
+        prepare(self)
+        self._n_gpu = 2
+
+    monkeypatch.setattr(SentenceTransformerTrainingArguments, "__post_init__", counting_two)
+    arguments = training_arguments(TrainSettings(steps=1, batch_size=6), tmp_path, device="cpu")
+    assert arguments.n_gpu == 1
+    assert arguments.train_batch_size == 6
 
 
 def test_the_device_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The allocator's settings: freed memory is used again instead of being mapped anew."""
+"""The allocator's settings, by which freed memory is used again, and the cores that a container grants."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from sbert_triplet.training.machine import granted_cores
 
 FAULTS = """
 import resource
@@ -51,3 +54,23 @@ def test_the_persons_own_settings_are_left_alone() -> None:
     kept, _, again = measured(MALLOC_MMAP_MAX_="65536")
     assert kept == 0
     assert again > 20 * 100
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "350000 100000\n"}, 3),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "what\n"}, None),
+        ({}, None),
+    ],
+)
+def test_cores_that_a_container_grants(tmp_path: Path, files: dict[str, str], cores: int | None) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert granted_cores(tmp_path) == cores
