@@ -63,7 +63,8 @@ def test_the_audit_tokenises_nothing_that_training_does_not(
     call = Tokeniser.__call__
 
     def listed(self: Tokeniser, some: list[str]) -> Tokenised:
-        seen.extend(some)
+        # A model is tried with rows of its own, which are no texts of the data.
+        seen.extend(text for text in some if set(text) - set("a "))
         return call(self, some)
 
     monkeypatch.setattr(Tokeniser, "__call__", listed)
