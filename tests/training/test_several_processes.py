@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sbert_triplet.losses.names import LOSSES
 
+pytestmark = pytest.mark.long
 RUNS = [
     f"{name} {dtype}"
     for name in ("ranking", "mined", "scored", "few")
