@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 
 from sbert_triplet.encoding.embedding_cache import FEWEST, FEWEST_BESIDE, EmbeddingCache
 from sbert_triplet.encoding.encode import FloatMatrix, IntArray, Ledger, Progress, encode, memory_mapped
-from sbert_triplet.encoding.fingerprint import embedding_fingerprint
+from sbert_triplet.encoding.fingerprint import embedding_fingerprint, encoder_fingerprint
 from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.nearest import Similarity
 from sbert_triplet.processes import agreed
@@ -130,10 +131,20 @@ class Embedder:
         form = self.tokens.form(side)
         if form not in self._fingerprints:
             found = embedding_fingerprint(
-                self.model, self.tokens, side, precision=self._precision, budget=self._budget
+                self.model,
+                self.tokens,
+                side,
+                encoder=self._encoder,
+                precision=self._precision,
+                budget=self._budget,
             )
             self._fingerprints[form] = agreed(found) if self._shared else found
         return self._fingerprints[form]
+
+    @cached_property
+    def _encoder(self) -> str | None:
+        """Weights are read once, however many forms there are."""
+        return encoder_fingerprint(self.model)
 
     def _add(self, side: Side, ids: IntArray) -> None:
         form = self.tokens.form(side)

@@ -29,14 +29,16 @@ def embedding_fingerprint(
     tokens: TokenTable,
     side: Side,
     *,
+    encoder: str | None,
     precision: str = "fp32",
     budget: int | None = None,
 ) -> str | None:
     """SHA-256 over all that ``encode`` with these arguments depends on beside the texts, to the last bit.
 
-    None where that cannot be known: for modules and tokenizers that hold code of their own.
+    ``encoder``: the ``encoder_fingerprint`` of ``model``. None where it cannot be known: for modules and
+    tokenizers that hold code of their own.
     """
-    encoder, words = encoder_fingerprint(model), tokens.fingerprint(tokens.form(side))
+    words = tokens.fingerprint(tokens.form(side))
     if encoder is None or words is None:
         return None
     parts = {

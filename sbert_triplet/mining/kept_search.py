@@ -31,9 +31,8 @@ from sbert_triplet.encoding.tokens import Side
 from sbert_triplet.errors import MachineError
 from sbert_triplet.mining.approximate import ApproximateSearch
 from sbert_triplet.mining.candidates import Candidates
-from sbert_triplet.mining.search import DenseSearch, LexicalSearch, MixedSearch, Search
+from sbert_triplet.mining.search import DenseSearch, LexicalSearch, MixedSearch, Search, Wrapping
 from sbert_triplet.mining.sharded import QueriesShared, ShardedSearch
-from sbert_triplet.mining.space import Space
 from sbert_triplet.processes import agreed, from_all, local_rank
 
 QUERIES_AT_ONCE = 4096
@@ -53,28 +52,19 @@ class Spared:
 
 
 @dataclass(frozen=True)
-class KeptSearch:
+class KeptSearch(Wrapping):
     """The answers of ``search``, which are looked for in ``folder`` first and put there.
 
     ``texts`` gives the texts of queries and documents. ``shared``: all processes of the run search for the
     same at the same time.
     """
 
-    search: Search
     folder: Path
     texts: Texts
     fingerprint: Fingerprint
     queries_at_once: int = QUERIES_AT_ONCE
     shared: bool = False
     spared: Spared = field(default_factory=Spared)
-
-    @property
-    def space(self) -> Space:
-        return self.search.space
-
-    @property
-    def documents(self) -> IntArray:
-        return self.search.documents
 
     def __call__(self, queries: IntArray, k: int) -> Candidates:
         name = self._name if len(self.documents) >= FEWEST else None

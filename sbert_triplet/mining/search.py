@@ -92,6 +92,21 @@ class LexicalSearch:
 
 
 @dataclass(frozen=True)
+class Wrapping:
+    """A search that asks ``search``, over the same documents in the same space."""
+
+    search: Search
+
+    @property
+    def space(self) -> Space:
+        return self.search.space
+
+    @property
+    def documents(self) -> IntArray:
+        return self.search.documents
+
+
+@dataclass(frozen=True)
 class MixedSearch:
     """Two searches over the same documents, taken in turn, ``first`` before ``second`` at each rank."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import IntArray
 from sbert_triplet.mining.candidates import Candidates, merged
-from sbert_triplet.mining.search import DenseSearch, Search
+from sbert_triplet.mining.search import DenseSearch, Search, Wrapping
 from sbert_triplet.mining.space import Space
 from sbert_triplet.nearest import Float32Array
 from sbert_triplet.processes import place, together
@@ -46,18 +46,8 @@ class ShardedSearch:
 
 
 @dataclass(frozen=True)
-class QueriesShared:
+class QueriesShared(Wrapping):
     """A search that each process carries out for a slice of the queries; ``search`` has all documents."""
-
-    search: Search
-
-    @property
-    def space(self) -> Space:
-        return self.search.space
-
-    @property
-    def documents(self) -> IntArray:
-        return self.search.documents
 
     def __call__(self, queries: IntArray, k: int) -> Candidates:
         _embed_all(self, queries)

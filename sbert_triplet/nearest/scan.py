@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sbert_triplet.nearest.ordering import highest
-from sbert_triplet.nearest.pairs import row_similarities
+from sbert_triplet.nearest.ranking import RANKING_BYTES, ranked
 from sbert_triplet.nearest.similarities import PRODUCTS, Similarity, Table, closeness
 
 # Larger score blocks gain nothing in the product and cost page faults.
 _LARGEST_BLOCK_BYTES = 64 << 20
-_RESCORED_BYTES = 56
 
 
 def scan(queries: Table, documents: Table, k: int, memory_bytes: int) -> tuple[Tensor, Tensor]:
     """Scores (Q, k) and positions (Q, k) on the CPU, best first, equal scores by the lower position.
 
     Working memory stays within ``memory_bytes`` beside the answer. Products and Euclidean distances are made
-    in float64 where the device has it. What is found is ordered by ``row_similarities``: sums of other
+    in float64 where the device has it. What is found is ordered by ``ranked``: sums of other
     tiles differ in their last bits, and Euclidean distances of near-duplicates in more.
     """
     scores = torch.zeros(len(queries), k, dtype=torch.float32, device="cpu")
@@ -33,29 +31,16 @@ def scan(queries: Table, documents: Table, k: int, memory_bytes: int) -> tuple[T
         rows = slice(start, start + len(block))
         scores[rows], positions[rows] = found[0].cpu(), found[1].cpu()
     if isinstance(queries.similarity, str):
-        at_once = max(1, memory_bytes // (5 * _RESCORED_BYTES * max(1, k)))
+        at_once = max(1, memory_bytes // (5 * RANKING_BYTES * max(1, k)))
         for start in range(0, len(queries), at_once):
-            rows = slice(start, start + at_once)
-            some = replace(queries, values=queries.values[rows])
-            scores[rows], positions[rows] = _rescored(some, documents, positions[rows], memory_bytes)
+            some = slice(start, start + at_once)
+            asked = replace(queries, values=queries.values[some])
+            nearest = positions[some].sort(dim=1).values
+            row = torch.arange(len(nearest), device="cpu").repeat_interleave(k)
+            scores[some], positions[some] = ranked(
+                asked, documents, row, nearest.flatten(), k, memory_bytes=memory_bytes
+            )
     return scores, positions
-
-
-def _rescored(
-    queries: Table, documents: Table, positions: Tensor, memory_bytes: int
-) -> tuple[Tensor, Tensor]:
-    positions = positions.sort(dim=1).values
-    scores = row_similarities(
-        queries.values,
-        documents.values,
-        left_rows=np.repeat(np.arange(len(positions)), positions.shape[1]),
-        right_rows=positions.flatten().numpy(),
-        similarity=queries.similarity,
-        memory_bytes=memory_bytes,
-    )
-    values = torch.from_numpy(scores).float().view(positions.shape)
-    values, order = values.sort(dim=1, descending=True, stable=True)
-    return values, positions.gather(1, order)
 
 
 def _dtype(table: Table) -> torch.dtype:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sbert_triplet.nearest.coarse import ROUNDING, Coarse, coarse_precision, sum_error
-from sbert_triplet.nearest.pairs import row_similarities
+from sbert_triplet.nearest.ranking import RANKING_BYTES, ranked
 from sbert_triplet.nearest.scan import scan
 from sbert_triplet.nearest.similarities import PRODUCTS, Table
 
@@ -31,8 +31,8 @@ FEWEST_PRODUCTS = 1 << 29
 _LARGEST = 1e38
 _SHARES = 4
 """Of the memory: one each for queries, documents and scores, and one for what comes and goes."""
-_CANDIDATE_BYTES, _RANKING_BYTES = 20, 100
-"""Of a candidate while documents are compared, and while those of a block of queries are ranked."""
+_CANDIDATE_BYTES = 20
+"""Memory that a candidate takes while documents are compared."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Screen:
         at_once = min(share // (vector + _CANDIDATE_BYTES * kept), len(queries))
         tile = min(TILE, share // vector, share // (ROWS * dtype.itemsize) - LARGEST_GROUP, len(documents))
         group = next((size for size in _groups() if tile // size >= 2 * k), None)
-        if group is None or at_once < min(ROWS, len(queries)) or share < ROWS * kept * _RANKING_BYTES:
+        if group is None or at_once < min(ROWS, len(queries)) or share < ROWS * kept * RANKING_BYTES:
             return None
         held = min(share // vector // tile * tile, len(documents))
         return cls(dtype, tile, group, kept, held, at_once)
@@ -174,24 +174,9 @@ class _Block:
         """
         self._prune()
         rows, positions, _ = (part.cpu() for part in self.found[0])
-        order = rows.argsort(stable=True)
-        rows, positions = rows[order], positions[order]
-        exact = row_similarities(
-            queries.values[start + self.first : start + self.first + len(self)],
-            documents.values,
-            left_rows=rows.numpy(),
-            right_rows=positions.numpy(),
-            similarity=queries.similarity,
-        )
-        counts = rows.bincount(minlength=len(self))
-        place = torch.arange(len(rows), device="cpu") - (counts.cumsum(0) - counts)[rows]
-        width = max(int(counts.max()), self.k)
-        table = torch.full((len(self), width), -torch.inf, dtype=torch.float32, device="cpu")
-        where = torch.zeros(len(self), width, dtype=torch.int64, device="cpu")
-        table[rows, place] = torch.from_numpy(exact).float()
-        where[rows, place] = positions
-        scores, by = table.sort(dim=1, descending=True, stable=True)
-        return scores[:, : self.k], where.gather(1, by[:, : self.k])
+        first = start + self.first
+        own = replace(queries, values=queries.values[first : first + len(self)])
+        return ranked(own, documents, rows, positions, self.k)
 
     def _scores(self, documents: Coarse, buffer: Tensor) -> Tensor:
         missing = -len(documents) % self.screen.group

@@ -170,7 +170,7 @@ def test_float64_is_not_rounded(small: None, similarity: str) -> None:
 
 def test_documents_and_queries_held_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch, torch.bfloat16)
-    monkeypatch.setattr(module, "_RANKING_BYTES", 1)
+    monkeypatch.setattr(module, "RANKING_BYTES", 1)
     queries, documents = normal(300, 24, 23), normal(9_000, 24, 24)
     queries[[70, 260]] = 0
     budget = 1_200_000
