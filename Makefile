@@ -64,6 +64,7 @@ bench: $(VENV)/.test
 	$(BIN)/python eval/throughput.py $(DATA)
 	$(BIN)/python eval/mining.py $(DATA)
 	$(BIN)/python eval/hard_negatives.py $(DATA)
+	$(BIN)/python eval/intervals.py
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -154,7 +154,7 @@ def test_table_of_means_over_seeds(load: Load) -> None:
     assert shown[2] == (
         "| medquad | in-batch only | 0.400 | +0.100 | +0.100, +0.100 | - | 21, 22 | 60 s | - | - |"
     )
-    assert shown[3].startswith("| medquad | mined once | 0.400 | +0.250 | +0.200, +0.300 | +0.150 (+0.1")
+    assert shown[3].startswith("| medquad | mined once | 0.400 | +0.250 | +0.200, +0.300 | +0.150 (+0.")
     assert shown[3].endswith(", better | 21, 22 | 60 s | - | 7 s |")
     assert tables.compared(made[:1], made[2:3]) is None
 

@@ -59,6 +59,17 @@ def binding_of(examples: Examples, held_out: float = 0.2) -> Binding:
     return Binding(both, joined, False, "rows that share a text on either side stay together")
 
 
+def groups_of(rows: Examples) -> IntArray | None:
+    """(N,) the group of each row of a given split: rows that share a text are resampled together.
+
+    None where no two do.
+    """
+    if not len(rows):
+        return None
+    groups = binding_of(rows).groups
+    return groups if len(np.unique(groups)) < len(rows) else None
+
+
 def _joins_too_much(examples: Examples, joined: IntArray, held_out: float) -> bool:
     sizes = np.bincount(joined)
     large = sizes > LARGEST_COMPONENT * len(joined)

@@ -149,13 +149,13 @@ def _load_named(
         raise DataError("the name of a source is empty.")
     if text.startswith(_DOCSTRINGS) and not local:
         return _docstrings(spec, cache_dir)
-    hub = None if local else _hub_id(spec, folder)
+    hub = None if local else hub_id_of(spec, folder)
     if hub is not None:
         dataset, licence, notes = load_hub(hub, cache_dir)
         return Table(hub.name, "hub", dataset, fingerprint(dataset), licence, notes)
     if spec.config or spec.revision:
         raise DataError(f"{text}: config and revision belong to a data set on the Hub, and this is a path.")
-    path = _existing(text, folder)
+    path = existing(text, folder)
     if path is not None:
         return _load_path(path, spec.split, cache_dir)
     if any(mark in text for mark in "*?["):
@@ -170,7 +170,11 @@ def _candidates(text: str, folder: Path | None) -> list[Path]:
     return [path] if folder is None or path.is_absolute() else [path, folder / path]
 
 
-def _existing(text: str, folder: Path | None) -> Path | None:
+def existing(text: str, folder: Path | None) -> Path | None:
+    """Where a path lies that starts at the current directory or at ``folder``; None where it does not.
+
+    Raises DataError where both have it, and for what can be no path.
+    """
     try:
         found = [path for path in _candidates(text, folder) if path.exists()]
         if len(found) > 1 and not found[0].samefile(found[1]):
@@ -188,13 +192,14 @@ def _missing(text: str, folder: Path | None) -> DataError:
     return next((problem for problem in problems if "did you mean" in str(problem)), problems[0])
 
 
-def _hub_id(spec: SourceSpec, folder: Path | None) -> HubId | None:
+def hub_id_of(spec: SourceSpec, folder: Path | None) -> HubId | None:
+    """What the source is called on the Hub; None for one that is, or looks like, a path."""
     found = parse_hub_id(spec.source)
     if found is None:
         return None
     owner = found.name.split("/")[0]
     is_file = suffix_of(Path(spec.source)) or suffix_of(Path(found.name))
-    if is_file or _existing(spec.source, folder) or _existing(owner, folder):
+    if is_file or existing(spec.source, folder) or existing(owner, folder):
         return None
     return HubId(
         found.name, spec.config or found.config, spec.revision or found.revision, spec.split or found.split

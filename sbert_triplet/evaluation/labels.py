@@ -1,4 +1,6 @@
-"""Labelled text: is the nearest training text, or the nearest class centre, of the right class?"""
+"""Labelled text: is the class right that the nearest training text, the nearest class centre, or a logistic
+regression on the embeddings names?
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,12 @@ import warnings
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import FloatArray, IntArray
 from sbert_triplet.evaluation.results import MetricValues
 from sbert_triplet.nearest import Embeddings, Similarity, top_k
+from sbert_triplet.nearest.rows import Rows, finite_rows, unit_rows
 
 _ROWS_AT_ONCE = 16_384
 
@@ -33,14 +37,7 @@ def evaluate_labels(
 
     ``train_embeddings`` (N, D), ``train_labels`` (N,), ``test_embeddings`` (Q, D), ``test_labels`` (Q,).
     """
-    for name, rows, labels in (
-        ("training", train_embeddings, train_labels),
-        ("test", test_embeddings, test_labels),
-    ):
-        if len(rows) != len(labels):
-            raise ValueError(f"{len(rows)} {name} embeddings, but {len(labels)} {name} labels")
-    if len(train_labels) == 0:
-        raise ValueError("labelled texts need at least one training text to be compared with")
+    _check(train_embeddings, train_labels, test_embeddings, test_labels)
     classes, centres = class_centres(train_embeddings, train_labels, similarity=similarity)
     predictions = {}
     for name, memory, answers in (
@@ -54,6 +51,55 @@ def evaluate_labels(
     return {name: _accuracy(name, predicted == test_labels) for name, predicted in predictions.items()}
 
 
+def evaluate_logistic(
+    train_embeddings: Embeddings,
+    train_labels: IntArray,
+    test_embeddings: Embeddings,
+    test_labels: IntArray,
+    *,
+    similarity: Similarity,
+) -> MetricValues:
+    """``logistic accuracy``, per test text 0 or 1: the linear probe.
+
+    A multinomial logistic regression on the embeddings of the training texts, with an L2 penalty of weight
+    1 (scikit-learn's C = 1). Under cosine of unit vectors; else all are divided by the root mean square
+    length of the training embeddings, so that the penalty does not depend on their scale. One class alone
+    is always named. Arguments as of ``evaluate_labels``. Raises InputError for embeddings that are not
+    finite.
+    """
+    _check(train_embeddings, train_labels, test_embeddings, test_labels)
+    train = finite_rows(train_embeddings, "training embeddings")
+    test = finite_rows(test_embeddings, "test embeddings")
+    if similarity == "cosine":
+        train, test = unit_rows(train), unit_rows(test)
+    else:
+        scale = float(np.sqrt(np.einsum("nd,nd->", train, train) / len(train)))
+        train, test = train / (scale or 1.0), test / (scale or 1.0)
+    if not len(test) or len(np.unique(train_labels)) == 1:
+        return _accuracy("logistic accuracy", test_labels == train_labels[0])
+    # Takes long to import, and few measurements need it.
+    from sklearn.linear_model import LogisticRegression
+
+    probe = LogisticRegression(C=1.0, max_iter=1_000).fit(train, train_labels)
+    return _accuracy("logistic accuracy", probe.predict(test) == test_labels)
+
+
+def _check(
+    train_embeddings: Embeddings,
+    train_labels: IntArray,
+    test_embeddings: Embeddings,
+    test_labels: IntArray,
+) -> None:
+    for name, rows, labels in (
+        ("training", train_embeddings, train_labels),
+        ("test", test_embeddings, test_labels),
+    ):
+        if len(rows) != len(labels):
+            raise ValueError(f"{len(rows)} {name} embeddings, but {len(labels)} {name} labels")
+    if len(train_labels) == 0:
+        raise ValueError("labelled texts need at least one training text to be compared with")
+
+
 def class_centres(
     embeddings: Embeddings, labels: IntArray, *, similarity: Similarity
 ) -> tuple[IntArray, FloatArray]:
@@ -62,15 +108,14 @@ def class_centres(
     sums = np.zeros((len(classes), embeddings.shape[1]))
     for start in range(0, len(labels), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        tile = np.asarray(embeddings[rows], dtype=np.float64)
+        tile: Rows = np.asarray(embeddings[rows], dtype=np.float64)
         if similarity == "cosine":
-            lengths = np.linalg.norm(tile, axis=1, keepdims=True)
-            tile = tile / np.where(lengths == 0, 1.0, lengths)
+            tile = unit_rows(tile)
         np.add.at(sums, members[rows], tile)
     return classes.astype(np.int64), sums / np.bincount(members)[:, None]
 
 
-def _accuracy(name: str, right: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> MetricValues:
+def _accuracy(name: str, right: NDArray[np.bool_]) -> MetricValues:
     per_item = right.astype(np.float64)
     if len(per_item) == 0:
         warnings.warn(f"{name} is undefined: there are no test texts", RuntimeWarning, stacklevel=3)

@@ -22,6 +22,7 @@ class Task(StrEnum):
     PAIRS = "binary pairs"
     TRIPLETS = "triplets"
     LABELS = "labelled text"
+    CLUSTERING = "clustering"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ _FAMILIES = (
         _Cutoff.NONE,
         ("centroidaccuracy", "centroid", "nearestcentroid", "nearestcentroidaccuracy"),
     ),
+    _Family(
+        "logistic accuracy",
+        Task.LABELS,
+        _Cutoff.NONE,
+        ("logisticaccuracy", "logistic", "logisticprobe", "logisticregression", "linearprobe"),
+    ),
+    _Family("V-measure", Task.CLUSTERING, _Cutoff.NONE, ("vmeasure", "vmeasurescore")),
 )
 _BY_SPELLING = {spelling: family for family in _FAMILIES for spelling in family.spellings}
 _FORM = re.compile(
@@ -114,7 +122,7 @@ def parse_metric(text: str) -> Metric:
     if cutoff is None and key in ("accuracy", "acc"):
         raise ValueError(
             f"metric {text!r} could be several things: write accuracy@1 (the same as Success@1), "
-            "triplet accuracy, 1-NN accuracy or centroid accuracy"
+            "triplet accuracy, 1-NN accuracy, centroid accuracy or logistic accuracy"
         )
     if cutoff is None and family.cutoff is _Cutoff.REQUIRED:
         raise ValueError(f"metric {text!r} needs a cutoff, as in {family.name}@10")
@@ -147,6 +155,21 @@ _DEFAULTS = {
     Kind.LABELLED: ("1-NN accuracy", "centroid accuracy"),
     Kind.SCORED: ("Spearman", "Pearson"),
     Kind.TEXTS: (),
+}
+
+
+def task_metrics(task: Task) -> tuple[Metric, ...]:
+    """What is measured on a task of a suite when nothing is asked for; the first is the main metric."""
+    return tuple(parse_metric(name) for name in _OF_TASKS[task])
+
+
+_OF_TASKS = {
+    Task.RETRIEVAL: _RETRIEVAL,
+    Task.SCORED: ("Spearman", "Pearson"),
+    Task.PAIRS: ("pair AP",),
+    Task.TRIPLETS: ("triplet accuracy",),
+    Task.LABELS: ("1-NN accuracy", "centroid accuracy", "logistic accuracy"),
+    Task.CLUSTERING: ("V-measure",),
 }
 
 

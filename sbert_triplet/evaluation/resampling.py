@@ -28,12 +28,13 @@ class Statistic:
     ``prepare(values, gold)`` returns a function from counts (n, R) to values (R,): the statistic of
     R resamples at once, where item i occurs ``counts[i, r]`` times in resample r; NaN where it is
     undefined. ``common_scale`` puts the predictions of one model on a scale that models share,
-    without changing the statistic.
+    without changing the statistic; None where there is none (groups of a clustering), so that predictions
+    cannot be swapped.
     """
 
     name: str
     prepare: Callable[[FloatArray, FloatArray], Callable[[FloatArray], FloatArray]]
-    common_scale: Callable[[FloatArray], FloatArray]
+    common_scale: Callable[[FloatArray], FloatArray] | None
 
     def __call__(self, values: FloatArray, gold: FloatArray) -> float:
         return float(self.prepare(values, gold)(np.ones((len(gold), 1)))[0])
@@ -78,30 +79,15 @@ def counts_of(draws: IntArray) -> FloatArray:
     return np.bincount(flat.ravel(), minlength=rows * units).reshape(units, rows).astype(np.float64)
 
 
-def percentile_interval(
-    values: FloatArray, units: int, changed: int, confidence: float
-) -> tuple[float, float]:
-    """The interval of a difference from its bootstrap values (draws,).
+def left_out_counts(units: IntArray, cells: int) -> Iterator[FloatArray]:
+    """Chunks (n, C) of counts in which every item occurs once but those of one unit, for each unit in turn.
 
-    Percentiles, moved outwards so that on few units the interval is as wide as one from Student's
-    t: the plain percentile interval is too short by the factor sqrt((U - 1) / U) and by the ratio of
-    normal to t quantiles (Hesterberg 2015, "expanded percentile interval", arXiv 1411.5279). Draws
-    in which the statistic is undefined are left out; where they are more than a twentieth, or there
-    are fewer than five units, there is no interval: NaN.
-
-    ``changed``: units that differ between the models. On so few of them that the exact sign-flip
-    test cannot reach 1 - ``confidence`` (five at 95 %), the interval is never clear of 0.
+    ``units`` (n,): the unit of each item, 0 to U - 1.
     """
-    defined = values[np.isfinite(values)]
-    if units < FEWEST_UNITS or len(defined) < 0.95 * len(values):
-        return float("nan"), float("nan")
-    tail = (1 - confidence) / 2
-    quantile = stats.t.ppf(1 - tail, units - 1) * np.sqrt(units / (units - 1))
-    tail = float(stats.norm.cdf(-quantile))
-    low, high = (float(value) for value in np.quantile(defined, [tail, 1 - tail]))
-    if 2.0 ** (1 - changed) > 1 - confidence:
-        low, high = min(low, 0.0), max(high, 0.0)
-    return low, high
+    first = 0
+    for number in _chunks(int(units.max()) + 1, cells):
+        yield (units[:, None] != np.arange(first, first + number)).astype(np.float64)
+        first += number
 
 
 def _chunks(draws: int, cells: int) -> Iterator[int]:

@@ -32,6 +32,13 @@ class Comparison:
     """Base against tuned on the same items: ``low`` to ``high`` is the 95 % interval of ``difference``.
 
     NaN where something is undefined (a correlation of a constant) or too few items give no interval.
+
+    ``interval``: how the interval was made ("percentile", "studentised" or "adjusted").
+    ``approximate``: it may hold the true difference in clearly fewer, or more, than 95 of 100 cases.
+    ``detectable``: the smallest true difference that these items would show, at 80 % power; ``needed``: how
+    many items would show one as large as was seen.
+    ``adjusted_p``: ``p_value`` after Holm's adjustment for the metrics that are looked at together.
+    ``williams_p``: Williams' test beside it, where the metric is a correlation.
     """
 
     metric: str
@@ -43,8 +50,14 @@ class Comparison:
     p_value: float
     n: int
     groups: int | None = None
+    interval: str | None = None
+    approximate: bool = False
+    detectable: float | None = None
+    needed: int | None = None
+    adjusted_p: float | None = None
+    williams_p: float | None = None
 
-    def as_json(self) -> Mapping[str, float | int | None]:
+    def as_json(self) -> Mapping[str, float | int | str | None]:
         """The entry of ``report.json``; JSON has no NaN, so what is undefined is null."""
         numbers = {
             "base": self.base,
@@ -54,8 +67,17 @@ class Comparison:
             "high": self.high,
             "p_value": self.p_value,
         }
+        further = {
+            "groups": self.groups,
+            "interval": self.interval,
+            "approximate": self.approximate or None,
+            "detectable": self.detectable,
+            "needed": self.needed,
+            "adjusted_p": self.adjusted_p,
+            "williams_p": self.williams_p,
+        }
         return {
             **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
             "n": self.n,
-            **({} if self.groups is None else {"groups": self.groups}),
+            **{name: value for name, value in further.items() if value is not None},
         }

@@ -2,8 +2,9 @@
 
 ``compare_items`` is for metrics that are means of per-item values, ``compare_statistic`` for those
 that are not (correlations, average precision over pairs). Each gives a bootstrap interval of the
-difference (Efron and Tibshirani 1993; for retrieval Sakai 2006, doi:10.1145/1148170.1148261) and a
-paired randomisation p-value (Smucker, Allan and Carterette 2007, doi:10.1145/1321440.1321528).
+difference (Efron and Tibshirani 1993; for retrieval Sakai 2006, doi:10.1145/1148170.1148261; see
+``intervals``), a paired randomisation p-value (see ``randomisation``), and what difference so many items
+can show at all (see ``power``).
 
 Where items come in groups (queries of one package, triplets of one anchor), whole groups are drawn
 and whole groups are flipped: items of a group are not independent, and an interval that treats them
@@ -15,26 +16,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_triplet.evaluation.clustering import V_MEASURE
+from sbert_triplet.evaluation.correlations import williams
+from sbert_triplet.evaluation.intervals import NO_INTERVAL, Interval, mean_interval, statistic_interval
 from sbert_triplet.evaluation.metrics import Metric
 from sbert_triplet.evaluation.pairs import PAIR_AP
-from sbert_triplet.evaluation.resampling import (
-    IntArray,
-    Statistic,
-    all_flips,
-    bootstrap_draws,
-    counts_of,
-    percentile_interval,
-    random_flips,
-)
+from sbert_triplet.evaluation.power import smallest_shown, units_needed
+from sbert_triplet.evaluation.randomisation import sign_flip_p_value, swap_p_value
+from sbert_triplet.evaluation.resampling import IntArray, Statistic
 from sbert_triplet.evaluation.results import Comparison, FloatArray
 from sbert_triplet.evaluation.sts import PEARSON, SPEARMAN
+from sbert_triplet.evaluation.units import draw_means, draw_statistic, unit_sums
 
-STATISTICS = {statistic.name: statistic for statistic in (SPEARMAN, PEARSON, PAIR_AP)}
+STATISTICS = {statistic.name: statistic for statistic in (SPEARMAN, PEARSON, PAIR_AP, V_MEASURE)}
 """The metrics that ``compare_statistic`` takes, by name; all others have per-item values."""
-
-EXACT_UNITS = 20
-"""Up to so many units that differ, every one of their sign flips is tried."""
-_EXACT_CELLS = 1 << 26
+_CORRELATIONS = (SPEARMAN, PEARSON)
 
 
 def compare_items(
@@ -62,24 +58,25 @@ def compare_items(
     n = len(differences)
     if n == 0:
         return _undefined(metric, groups)
-    totals, sizes = _by_unit(differences, groups)
-    changed = totals[totals != 0]
+    units = unit_sums(differences, groups, hits=bool(np.isin([base, tuned], (0.0, 1.0)).all()))
     rng = np.random.default_rng(seed)
-    means = []
-    for drawn in bootstrap_draws(len(totals), draws, rng, 2 * len(totals)):
-        counted = len(totals) if groups is None else sizes[drawn].sum(axis=1)
-        means.append(totals[drawn].sum(axis=1) / counted)
-    low, high = percentile_interval(np.concatenate(means), len(totals), len(changed), confidence)
+    interval = mean_interval(units, draw_means(units, draws, rng), confidence)
+    difference = float(tuned.mean() - base.mean())
+    detectable, needed = _power(interval, difference, units.error, len(units), n, confidence)
     return Comparison(
         metric=str(metric),
         base=float(base.mean()),
         tuned=float(tuned.mean()),
-        difference=float(tuned.mean() - base.mean()),
-        low=low,
-        high=high,
-        p_value=_sign_flip_p_value(changed, draws, rng),
+        difference=difference,
+        low=interval.low,
+        high=interval.high,
+        p_value=sign_flip_p_value(units.totals, draws, rng),
         n=n,
-        groups=None if groups is None else len(totals),
+        groups=None if groups is None else len(units),
+        interval=interval.method,
+        approximate=interval.approximate,
+        detectable=detectable,
+        needed=needed,
     )
 
 
@@ -117,104 +114,62 @@ def compare_statistic(
         return _undefined(metric, groups)
     units = np.arange(len(gold)) if groups is None else np.unique(groups, return_inverse=True)[1]
     value_base, value_tuned = statistic(base, gold), statistic(tuned, gold)
-    low, high, p_value = float("nan"), float("nan"), float("nan")
-    if np.isfinite(value_base) and np.isfinite(value_tuned):
+    number, difference = int(units.max()) + 1, value_tuned - value_base
+    interval, error, p_value = NO_INTERVAL, float("nan"), float("nan")
+    if np.isfinite(difference):
         rng = np.random.default_rng(seed)
-        changed = np.unique(units[base != tuned])
-        values = _bootstrap_statistic(statistic, base, tuned, gold, units, draws, rng)
-        low, high = percentile_interval(values, int(units.max()) + 1, len(changed), confidence)
-        p_value = _swap_p_value(statistic, base, tuned, gold, units, draws, rng)
+        values = draw_statistic(statistic, base, tuned, gold, units, draws, rng)
+        changed = len(np.unique(units[base != tuned]))
+        interval = statistic_interval(values, number, changed, confidence)
+        error = _spread(values, number)
+        p_value = swap_p_value(statistic, base, tuned, gold, units, draws, rng)
+    detectable, needed = _power(interval, difference, error, number, len(gold), confidence)
     return Comparison(
         metric=str(metric),
         base=value_base,
         tuned=value_tuned,
-        difference=value_tuned - value_base,
-        low=low,
-        high=high,
+        difference=difference,
+        low=interval.low,
+        high=interval.high,
         p_value=p_value,
         n=len(gold),
-        groups=None if groups is None else int(units.max()) + 1,
+        groups=None if groups is None else number,
+        interval=interval.method,
+        approximate=interval.approximate,
+        detectable=detectable,
+        needed=needed,
+        williams_p=_williams_p(statistic, base, tuned, gold) if groups is None else None,
     )
 
 
-def _sign_flip_p_value(differences: FloatArray, draws: int, rng: np.random.Generator) -> float:
-    """Two-sided p of a sum of differences under random signs; ``differences`` are those not 0."""
-    if len(differences) == 0:
-        return 1.0
-    # Sums of the same numbers in another order differ by rounding; they are ties all the same.
-    seen = abs(differences.sum()) - 1e-12 * np.abs(differences).sum()
-    exact = len(differences) <= EXACT_UNITS
-    flips = (
-        all_flips(len(differences), len(differences))
-        if exact
-        else random_flips(len(differences), draws, rng, len(differences))
-    )
-    extreme = tried = 0
-    for chunk in flips:
-        sums = differences.sum() - 2 * (chunk.astype(np.float64) @ differences)
-        extreme, tried = extreme + int((np.abs(sums) >= seen).sum()), tried + len(chunk)
-    return extreme / tried if exact else (1 + extreme) / (1 + tried)
+def _spread(values: FloatArray, units: int) -> float:
+    """The standard error that bootstrap values show; their own is too small by sqrt((U - 1) / U)."""
+    defined = values[np.isfinite(values)]
+    if units < 2 or len(defined) < 2:
+        return float("nan")
+    return float(defined.std(ddof=1)) * float(np.sqrt(units / (units - 1)))
 
 
-def _bootstrap_statistic(
-    statistic: Statistic,
-    base: FloatArray,
-    tuned: FloatArray,
-    gold: FloatArray,
-    units: IntArray,
-    draws: int,
-    rng: np.random.Generator,
-) -> FloatArray:
-    of_base, of_tuned = statistic.prepare(base, gold), statistic.prepare(tuned, gold)
-    differences = []
-    for drawn in bootstrap_draws(int(units.max()) + 1, draws, rng, 4 * len(gold)):
-        counts = counts_of(drawn)[units]
-        differences.append(of_tuned(counts) - of_base(counts))
-    return np.concatenate(differences)
+def _power(
+    interval: Interval, difference: float, error: float, units: int, n: int, confidence: float
+) -> tuple[float | None, int | None]:
+    """The smallest difference that the items show, and how many items would show ``difference``."""
+    if interval.method is None:
+        return None, None
+    wanted = units_needed(difference, error, units, confidence=confidence)
+    needed = None if wanted is None else -(-wanted * n // units)
+    return smallest_shown(error, units, confidence=confidence), needed
 
 
-def _swap_p_value(
-    statistic: Statistic,
-    base: FloatArray,
-    tuned: FloatArray,
-    gold: FloatArray,
-    units: IntArray,
-    draws: int,
-    rng: np.random.Generator,
-) -> float:
-    """Two-sided p of the difference under swapped predictions.
-
-    All 2n predictions are pooled; a swap is then a choice of n of them, that is, counts of 0 and 1,
-    and the statistic of a choice is that of a resample.
-    """
-    one, two = statistic.common_scale(base), statistic.common_scale(tuned)
-    changed, swapped_with = np.unique(units[one != two], return_inverse=True)
-    if len(changed) == 0:
-        return 1.0
-    of_pool = statistic.prepare(np.concatenate([one, two]), np.concatenate([gold, gold]))
-    exact = len(changed) <= EXACT_UNITS and len(gold) * 2 ** len(changed) <= _EXACT_CELLS
-    cells = 8 * len(gold)
-    flips = all_flips(len(changed), cells) if exact else random_flips(len(changed), draws, rng, cells)
-    seen = abs(statistic(two, gold) - statistic(one, gold)) - 1e-12
-    extreme = tried = 0
-    for chunk in flips:
-        swapped = np.zeros((len(gold), len(chunk)))
-        swapped[one != two] = chunk.T[swapped_with]
-        taken = np.concatenate([1 - swapped, swapped])
-        found = np.abs(of_pool(1 - taken) - of_pool(taken))
-        # A mixture on which the statistic is undefined counts against a difference.
-        extreme += int((~(found < seen)).sum())
-        tried += len(chunk)
-    return extreme / tried if exact else (1 + extreme) / (1 + tried)
-
-
-def _by_unit(differences: FloatArray, groups: IntArray | None) -> tuple[FloatArray, FloatArray]:
-    """Sum of differences and number of items of each unit."""
-    if groups is None:
-        return differences, np.ones_like(differences)
-    _, units = np.unique(groups, return_inverse=True)
-    totals = np.bincount(units, weights=differences)
-    return np.asarray(totals, dtype=np.float64), np.bincount(units).astype(np.float64)
+def _williams_p(statistic: Statistic, base: FloatArray, tuned: FloatArray, gold: FloatArray) -> float | None:
+    """Williams' p of two correlations with ``gold``; None for any other statistic, and where undefined."""
+    if statistic not in _CORRELATIONS:
+        return None
+    pairs = ((tuned, gold), (base, gold), (tuned, base))
+    # Rounding may lift a correlation of equal orders above 1.
+    r12, r13, r23 = (float(np.clip(statistic(*pair), -1, 1)) for pair in pairs)
+    p_value = williams(r12, r13, r23, len(gold)).p_value
+    return p_value if np.isfinite(p_value) else None
 
 
 def _paired(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from sbert_triplet.evaluation.metrics import Metric, parse_metric
+from sbert_triplet.evaluation.power import reason_in_words, significant
 from sbert_triplet.evaluation.results import Comparison
 
 Verdict = Literal["better", "not shown better", "worse"]
@@ -37,8 +39,9 @@ def plain_sentence(comparison: Comparison) -> str:
 
     A share of searches, triplets or texts is told in counts: "Of 100 searches, 7 more find the
     right text among the first 3 (5 to 9)."; of 1,000 or more where 100 would round the gain away.
-    Other metrics name both values and the interval of the difference. Raises ``ValueError`` for a
-    metric that ``parse_metric`` does not know.
+    Other metrics name both values and the interval of the difference. Where nothing is shown, a second
+    sentence says whether the items were too few to tell, and where the interval is approximate, a last
+    one says so. Raises ``ValueError`` for a metric that ``parse_metric`` does not know.
     """
     metric = parse_metric(comparison.metric)
     if not math.isfinite(comparison.difference):
@@ -46,10 +49,24 @@ def plain_sentence(comparison: Comparison) -> str:
     counted = _counted(metric)
     sentence = _in_counts(comparison, counted) if counted else _in_values(comparison, _ORDERED[metric.family])
     if math.isfinite(comparison.low):
-        return sentence
+        return " ".join([sentence, *_remarks(comparison, counted is not None)])
     number, thing = (comparison.n, "item") if comparison.groups is None else (comparison.groups, "group")
     few = f"{number} {thing} is" if number == 1 else f"{number} {thing}s are"
     return f"{sentence} {few} too few to tell whether that is luck."
+
+
+def _remarks(comparison: Comparison, counted: bool) -> Iterator[str]:
+    """What is to be said after the sentence, where there is something."""
+    if verdict(comparison) == "not shown better":
+        told = reason_in_words(comparison, amount=_of_a_hundred if counted else significant)
+        if told:
+            yield told
+    if comparison.approximate:
+        yield "The interval is approximate: too few items differ, or too unevenly, for an exact one."
+
+
+def _of_a_hundred(difference: float) -> str:
+    return f"{significant(100 * difference)} in 100"
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,11 @@ _COUNTED = {
         "labelled texts",
         "lie nearest to the centre of their own class",
         "lies nearest to the centre of its own class",
+    ),
+    "logistic accuracy": _Counted(
+        "labelled texts",
+        "are given their own class by a logistic regression",
+        "is given its own class by a logistic regression",
     ),
 }
 
@@ -127,6 +149,11 @@ _ORDERED = {
         better="Similarity tells pairs that belong together from the others better",
         worse="Similarity tells pairs that belong together from the others worse",
         unproven="Similarity is not shown to tell pairs that belong together from the others better",
+    ),
+    "V-measure": _Ordered(
+        better="Groups found among the texts follow the classes more closely",
+        worse="Groups found among the texts follow the classes less closely",
+        unproven="Groups found among the texts are not shown to follow the classes more closely",
     ),
 }
 

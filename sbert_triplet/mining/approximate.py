@@ -19,7 +19,8 @@ from sbert_triplet.errors import InputError
 from sbert_triplet.mining.candidates import Candidates, Source
 from sbert_triplet.mining.search import DenseSearch, Search
 from sbert_triplet.mining.space import Space
-from sbert_triplet.nearest import Embeddings, Float32Array
+from sbert_triplet.nearest import Embeddings
+from sbert_triplet.nearest.rows import Rows, finite_rows, unit_rows
 
 INSTALL = 'pip install "sbert-triplet[faiss]"'
 SIMILARITIES = ("cosine", "dot", "euclidean")
@@ -116,18 +117,9 @@ class ApproximateSearch:
         index.train(self._prepared(embeddings[sample], "documents", 0))
         return index
 
-    def _prepared(self, embeddings: Embeddings, name: str, first: int) -> Float32Array:
-        vectors = np.array(embeddings, dtype=np.float32, order="C")
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if bad.size:
-            raise InputError(
-                f"row {first + int(bad[0])} of the {name} holds NaN or infinity; check the model that made "
-                "the embeddings"
-            )
-        if self.space.similarity == "cosine":
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors /= np.where(lengths == 0, 1, lengths)
-        return vectors
+    def _prepared(self, embeddings: Embeddings, name: str, first: int) -> Rows:
+        vectors = finite_rows(embeddings, name, np.float32, first=first)
+        return unit_rows(vectors) if self.space.similarity == "cosine" else vectors
 
 
 def measured_recall(

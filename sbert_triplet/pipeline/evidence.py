@@ -125,7 +125,8 @@ class Evidence:
         """What is measured, in words."""
         part = self.held_out.parts[0]
         if part.retrieval is None:
-            what = "labelled texts" if part.task is Task.LABELS else part.task.value
+            labelled = part.task in (Task.LABELS, Task.CLUSTERING)
+            what = "labelled texts" if labelled else part.task.value
             return f"{len(part.items):,} held-out {what}"
         return f"{len(part.items):,} held-out queries over {len(part.retrieval.document_ids):,} documents"
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from sbert_triplet.data.bad_cells import BadCells, Reason
 from sbert_triplet.data.beir import RetrievalFolder
+from sbert_triplet.data.binding import groups_of
 from sbert_triplet.data.build import build_examples, build_retrieval, concatenate
 from sbert_triplet.data.cells import scan_cells
+from sbert_triplet.data.classes import classes_unseen, with_common_classes
 from sbert_triplet.data.columns import describe_roles, infer_roles
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind, Roles
@@ -31,14 +33,11 @@ from sbert_triplet.pipeline.documents import (
 from sbert_triplet.pipeline.gathered import Gathered, Rows
 from sbert_triplet.pipeline.mixing import (
     HELD_OUT,
-    classes_unseen,
     cut_splits,
     exact_codes,
-    groups_of,
     repeats_by_weight,
     rows_with_held_out_texts,
     take_queries,
-    with_common_classes,
 )
 from sbert_triplet.recipe.data import Columns
 from sbert_triplet.recipe.model import Recipe

@@ -1,9 +1,8 @@
-"""Several sources and splits brought together: weights, class names, limits, shares."""
+"""Several sources and splits brought together: weights, limits, shares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -14,7 +13,7 @@ from sbert_triplet.data.cell_reading import batches, role_columns
 from sbert_triplet.data.components import rows_with_any
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.keys import keys, uniforms
-from sbert_triplet.data.kinds import Kind, Roles
+from sbert_triplet.data.kinds import Roles
 from sbert_triplet.data.splits import SplitPlan, Splits, Texts, split_examples
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.sources import Source
@@ -53,36 +52,6 @@ def repeats_by_weight(parts: Sequence[Examples], sources: Sequence[Source], seed
     return times
 
 
-def with_common_classes(parts: Mapping[str, Examples]) -> dict[str, Examples]:
-    """Labelled parts that were read apart, with the same number for the same class name."""
-    labelled = [part for part in parts.values() if part.kind is Kind.LABELLED]
-    names = tuple(sorted({name for part in labelled for name in part.label_names}))
-    place = {name: number for number, name in enumerate(names)}
-
-    def moved(part: Examples) -> Examples:
-        if part.kind is not Kind.LABELLED or part.labels is None or part.label_names == names:
-            return part
-        numbers = np.array([place[name] for name in part.label_names], dtype=np.int64)
-        return replace(part, labels=numbers[part.labels], label_names=names)
-
-    return {name: moved(part) for name, part in parts.items()}
-
-
-def classes_unseen(train: Examples, held_out: Mapping[str, Examples]) -> list[str]:
-    """A note for each held-out split with rows of classes that no training row has."""
-    notes = []
-    for name, part in held_out.items():
-        if train.labels is None or part.labels is None or part.kind is not Kind.LABELLED or not len(part):
-            continue
-        unseen = ~np.isin(part.labels, train.labels)
-        if unseen.any():
-            notes.append(
-                f"{int(unseen.sum()):,} of {len(part):,} {name} rows are of classes that no training row "
-                "has: 1-NN and centroids cannot find these"
-            )
-    return notes
-
-
 def rows_with_held_out_texts(rows: Examples, held_out: Sequence[Examples]) -> NDArray[np.bool_]:
     """(N,) whether a row's anchor or positive is a text by which held-out rows are kept apart."""
     ids = [column for part in held_out if len(part) for column in binding_of(part).columns]
@@ -90,17 +59,6 @@ def rows_with_held_out_texts(rows: Examples, held_out: Sequence[Examples]) -> ND
         return np.zeros(len(rows), dtype=bool)
     columns = [rows.anchors] if rows.positives is None else [rows.anchors, rows.positives]
     return rows_with_any(columns, np.unique(np.concatenate(ids)))
-
-
-def groups_of(rows: Examples) -> IntArray | None:
-    """(N,) the group of each row of a given split: rows that share a text are resampled together.
-
-    None where no two do.
-    """
-    if not len(rows):
-        return None
-    groups = binding_of(rows).groups
-    return groups if len(np.unique(groups)) < len(rows) else None
 
 
 def take_queries(judgements: datasets.Dataset, limit: int) -> datasets.Dataset:

@@ -22,6 +22,7 @@ _COLUMNS = {
     Task.PAIRS: ("text", "other"),
     Task.TRIPLETS: ("anchor", "positive", "negative"),
     Task.LABELS: ("text",),
+    Task.CLUSTERING: ("text",),
 }
 
 

@@ -47,6 +47,16 @@ class Columns(Section):
         found = {role: getattr(roles, role) for role in single}
         return cls(**found, positive=positives or None, negative=roles.negatives or None)
 
+    def given(self) -> dict[str, str | list[str]]:
+        """The roles that were named, as ``data.columns.infer_roles`` takes them."""
+        roles: dict[str, str | list[str]] = {}
+        for role, value in self:
+            if isinstance(value, tuple):
+                roles[role] = list(value) if len(value) != 1 else value[0]
+            elif value is not None:
+                roles[role] = value
+        return roles
+
 
 class SplitRecipe(Section):
     """How rows are held out for dev and test."""
@@ -111,13 +121,7 @@ class DataRecipe(Section):
 
     def given_roles(self) -> dict[str, str | list[str]]:
         """The roles and the kind that were named, as ``data.columns.infer_roles`` takes them."""
-        roles: dict[str, str | list[str]] = {"kind": self.kind.value} if self.kind else {}
-        for role, value in self.columns:
-            if isinstance(value, tuple):
-                roles[role] = list(value) if len(value) != 1 else value[0]
-            elif value is not None:
-                roles[role] = value
-        return roles
+        return ({"kind": self.kind.value} if self.kind else {}) | self.columns.given()
 
     @classmethod
     def from_short(cls, value: Any) -> Any:

@@ -20,7 +20,7 @@ from sbert_triplet.recipe.problems import Path, dotted, shorten
 MOST_BYTES = 1_000_000
 MOST_PARTS = 20_000
 MOST_DEPTH = 30
-TOO_MANY = f"more than {MOST_PARTS:,} parts, repeated ones counted; a recipe is short"
+TOO_MANY = f"more than {MOST_PARTS:,} parts, repeated ones counted; is this a file of data?"
 CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
 REFUSED = "refused"
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
@@ -42,8 +42,8 @@ class Document:
     lines: Mapping[Path, int]
 
 
-def parse_yaml(text: str, origin: str) -> Document:
-    """Read one YAML document. Raises RecipeError with line and column of what is wrong."""
+def parse_yaml(text: str, origin: str, *, what: str = "recipe") -> Document:
+    """Read one YAML document, a ``what``. Raises RecipeError with line and column of what is wrong."""
     try:
         node = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
@@ -51,7 +51,7 @@ def parse_yaml(text: str, origin: str) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = f"a character that YAML does not allow (U+{ord(text[error.position]):04X})"
-        raise RecipeError(f"{origin} line {line}: {problem}; is this a recipe?") from error
+        raise RecipeError(f"{origin} line {line}: {problem}; is this a {what}?") from error
     except RecursionError as error:
         raise RecipeError(f"{origin}: nested more than {MOST_DEPTH} deep") from error
     if node is None:
@@ -70,7 +70,7 @@ class _Loader(yaml.BaseLoader):
         self.composed += 1
         problem = ""
         if getattr(event, "tag", None) is not None:
-            problem = f"the tag {shorten(event.tag)} is not allowed in a recipe"
+            problem = f"the tag {shorten(event.tag)} is not allowed"
         elif self.composed > MOST_PARTS:
             problem = TOO_MANY
         if problem:

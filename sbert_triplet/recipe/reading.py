@@ -48,7 +48,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """Like ``read_recipe``, with the file and the recorded decisions."""
-    document = parse_yaml(_text(path), str(path))
+    document = parse_yaml(text_of(path), str(path))
     if document.data is None:
         raise RecipeError(f"{path}: is empty; a recipe needs at least `data: ` and where the rows are")
     if not isinstance(document.data, dict):
@@ -78,12 +78,13 @@ def _validated(
         raise RecipeError(explain(Recipe, values, error, places)) from error
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path, *, what: str = "recipe") -> str:
+    """The text of a YAML file that holds a ``what``. Raises RecipeError."""
     try:
         if path.is_dir():
-            inside = path / "recipe.yaml"
+            inside = path / f"{what}.yaml"
             hint = f"; did you mean {inside}?" if inside.is_file() else ""
-            raise RecipeError(f"{path}: is a folder; a recipe is a YAML file{hint}")
+            raise RecipeError(f"{path}: is a folder; a {what} is a YAML file{hint}")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
@@ -97,7 +98,7 @@ def _text(path: Path) -> str:
         return content.decode("utf-16" if content.startswith(UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(
-            f"{path}: is not text in UTF-8 (byte {error.start + 1}); is this a recipe?"
+            f"{path}: is not text in UTF-8 (byte {error.start + 1}); is this a {what}?"
         ) from error
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sbert_triplet.data.beir import is_retrieval_folder
+from sbert_triplet.data.beir import is_retrieval_folder, retrieval_of_tables
 from sbert_triplet.data.sources import RetrievalFolder, SourceSpec, load_source
 from sbert_triplet.errors import DataError
 
@@ -226,6 +227,25 @@ def test_a_limit_is_refused(folder: Path) -> None:
     write(folder)
     with pytest.raises(DataError, match="limit counts rows of a table"):
         load_source(SourceSpec(str(folder), limit=2))
+
+
+def test_tables_that_lie_apart_are_the_same_as_a_folder(folder: Path) -> None:
+    write(folder)
+    expected = load(folder)
+    names = ("query-id", "corpus-id", "score")
+    tables = {
+        "queries": datasets.Dataset.from_list(QUERIES),
+        "corpus": datasets.Dataset.from_list(CORPUS),
+        "judgements": {
+            "test": datasets.Dataset.from_list([dict(zip(names, row, strict=True)) for row in QRELS])
+        },
+    }
+    found = retrieval_of_tables("owner/faq", "hub", **tables)  # type: ignore[arg-type]
+    assert (found.name, found.origin, found.fingerprint) == ("owner/faq", "hub", expected.fingerprint)
+    assert judged(found, "test") == QRELS
+    tables["corpus"] = datasets.Dataset.from_list(CORPUS[:2])
+    with pytest.raises(DataError, match="owner/faq, qrels/test: 1 id is not in corpus: 'd3'"):
+        retrieval_of_tables("owner/faq", "hub", **tables)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["mlquestions", "cranfield", "vaswani", "cacm", "cisi", "med", "covid_faq"])

@@ -78,3 +78,48 @@ def test_labelled_texts_are_looked_up_among_those_known(similarity: Similarity, 
     ).score(points)
     assert scored.values["1-NN accuracy"].value == right
     assert sorted(points.asked) == [("left", [0]), ("right", [2, 3])]
+
+
+def test_all_metrics_of_labels_are_those_asked_for() -> None:
+    test, memory = rows(Kind.LABELLED, [3], labels=[1]), rows(Kind.LABELLED, [2, 1, 5], labels=[0, 1, 2])
+    for names in (["logistic accuracy"], ["centroid accuracy", "logistic accuracy"], ["1-NN accuracy"]):
+        held_out = hold_out(
+            test, [parse_metric(name) for name in names], pool=np.zeros(0, dtype=np.int64), memory=memory
+        )
+        (scored,) = held_out.score(Points("cosine"))
+        assert list(scored.values) == names
+        assert scored.values[names[0]].value == 1.0
+
+
+def test_clustered_texts() -> None:
+    test = rows(Kind.LABELLED, [1, 3, 5, 5], labels=[4, 4, 0, 0])
+    held_out = hold_out(test, [parse_metric("V-measure")], pool=np.zeros(0, dtype=np.int64))
+    points = Points("cosine")
+    (scored,) = held_out.score(points)
+    assert points.asked == [("left", [1, 3, 5, 5])]
+    assert scored.values["V-measure"].value == pytest.approx(1.0)
+    assert scored.predictions is not None
+    assert scored.predictions[0] == scored.predictions[1] != scored.predictions[2] == scored.predictions[3]
+    comparison = held_out.parts[0].compare(scored, scored)["V-measure"]
+    assert (comparison.difference, comparison.n) == (0.0, 4)
+
+
+def test_the_best_threshold_of_pairs_goes_with_them() -> None:
+    test = rows(Kind.SCORED, [1, 0, 4, 1], positives=[3, 2, 5, 2], scores=[1.0, 0.0, 0.0, 1.0])
+    held_out = hold_out(test, [parse_metric("pair AP")], pool=np.zeros(0, dtype=np.int64))
+    (scored,) = held_out.score(Points("euclidean"))
+    assert scored.threshold is not None
+    assert scored.threshold.f1 == 1.0
+    assert -np.sqrt(7.25) < scored.threshold.similarity < -np.sqrt(5)
+    none = rows(Kind.NLI, [1, 0], positives=[3, 2], labels=[2, 1])
+    held_out = hold_out(none, [parse_metric("pair AP")], pool=np.zeros(0, dtype=np.int64))
+    with pytest.warns(RuntimeWarning, match="no pair belongs together"):
+        (scored,) = held_out.score(Points("euclidean"))
+    assert scored.threshold is None
+
+
+@pytest.mark.parametrize("name", ["V-measure", "logistic accuracy"])
+def test_what_pairs_cannot_be_measured_by(name: str) -> None:
+    test = rows(Kind.SCORED, [0], positives=[1], scores=[3.0])
+    with pytest.raises(ValueError, match=f"{name} needs labelled texts"):
+        hold_out(test, [parse_metric(name)], pool=np.zeros(0, dtype=np.int64))

@@ -1,12 +1,16 @@
-"""1-NN and centroid accuracy against scikit-learn."""
+"""1-NN, centroid and logistic accuracy against scikit-learn."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 
-from sbert_triplet.evaluation.labels import class_centres, evaluate_labels
+from sbert_triplet.errors import InputError
+from sbert_triplet.evaluation.labels import class_centres, evaluate_labels, evaluate_logistic
 
 
 def clouds(seed: int, texts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,3 +79,50 @@ def test_what_does_not_fit() -> None:
             np.eye(2), np.array([0, 1]), np.zeros((0, 2)), np.zeros(0, int), similarity="cosine"
         )
     assert np.isnan(result["1-NN accuracy"].value)
+
+
+def test_the_logistic_probe_equals_scikit_learn_on_unit_vectors() -> None:
+    (train, train_labels), (test, test_labels) = clouds(4, 200), clouds(5, 90)
+    model = make_pipeline(Normalizer(), LogisticRegression(max_iter=1_000)).fit(train, train_labels)
+    expected = model.predict(test) == test_labels
+    found = evaluate_logistic(train, train_labels, 7 * test, test_labels, similarity="cosine")
+    assert found.metric == "logistic accuracy"
+    assert found.per_item is not None
+    assert found.per_item.tolist() == expected.astype(float).tolist()
+    assert found.value == pytest.approx(expected.mean())
+    assert 0.2 < expected.mean() < 1.0
+
+
+def test_the_penalty_of_the_probe_does_not_depend_on_the_scale() -> None:
+    (train, train_labels), (test, test_labels) = clouds(4, 60), clouds(5, 90)
+    found = [
+        evaluate_logistic(scale * train, train_labels, scale * test, test_labels, similarity="dot").per_item
+        for scale in (0.01, 1.0, 100.0)
+    ]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[2] is not None
+    assert found[0].tolist() == found[1].tolist() == found[2].tolist()
+
+
+def test_the_probe_is_linear() -> None:
+    """Two classes in opposite corners: their nearest texts are right, and no line parts them."""
+    corners = np.array([[1, 1], [-1, -1], [1, -1], [-1, 1]], dtype=np.float64)
+    train = np.concatenate([corners + shift for shift in (-0.1, 0.0, 0.1)])
+    labels = np.tile([0, 0, 1, 1], 3)
+    given = train, labels, train + 0.03, labels
+    assert evaluate_labels(*given, similarity="euclidean")["1-NN accuracy"].value == 1.0
+    assert evaluate_logistic(*given, similarity="euclidean").value <= 0.75
+
+
+def test_what_the_probe_cannot_learn_from() -> None:
+    eye, labels = np.eye(3), np.array([4, 4, 4])
+    found = evaluate_logistic(eye, labels, eye, np.array([4, 5, 4]), similarity="cosine")
+    assert found.value == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="3 test embeddings, but 1 test labels"):
+        evaluate_logistic(eye, labels, eye, labels[:1], similarity="cosine")
+    with pytest.raises(InputError, match="row 1 of the training embeddings holds NaN"):
+        evaluate_logistic(np.array([[1.0], [np.nan]]), labels[:2], eye[:, :1], labels, similarity="cosine")
+    with pytest.warns(RuntimeWarning, match="no test texts"):
+        found = evaluate_logistic(eye, np.arange(3), np.zeros((0, 3)), np.zeros(0, int), similarity="cosine")
+    assert np.isnan(found.value)

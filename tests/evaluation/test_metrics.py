@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbert_triplet.data.kinds import Kind
-from sbert_triplet.evaluation.metrics import Metric, Task, default_metrics, parse_metric
+from sbert_triplet.evaluation.metrics import Metric, Task, default_metrics, parse_metric, task_metrics
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,8 @@ from sbert_triplet.evaluation.metrics import Metric, Task, default_metrics, pars
         ("1nn", "1-NN accuracy"),
         ("nearest neighbor accuracy", "1-NN accuracy"),
         ("centroid_accuracy", "centroid accuracy"),
+        ("logistic_probe", "logistic accuracy"),
+        ("v_measure", "V-measure"),
     ],
 )
 def test_spellings(text: str, name: str) -> None:
@@ -80,7 +82,8 @@ def test_parts() -> None:
         ("nDCG@0", "cutoff 0"),
         ("recall", "needs a cutoff, as in R@10"),
         ("Spearman@10", "has no cutoff: write Spearman"),
-        ("accuracy", "triplet accuracy, 1-NN accuracy or centroid accuracy"),
+        ("accuracy", "triplet accuracy, 1-NN accuracy, centroid accuracy or logistic accuracy"),
+        ("v-mesure", r"did you mean V-measure\?"),
     ],
 )
 def test_what_is_not_a_metric_is_refused_with_a_hint(text: str, hint: str) -> None:
@@ -103,3 +106,12 @@ def test_defaults_suit_the_kind_and_the_main_metric_comes_first() -> None:
     assert [metric.name for metric in default_metrics(Kind.SCORED)] == ["Spearman", "Pearson"]
     assert [metric.name for metric in default_metrics(Kind.SCORED, binary_scores=True)] == ["pair AP"]
     assert default_metrics(Kind.PAIRS)[0].name == "nDCG@10"
+
+
+def test_every_task_has_metrics_of_its_own() -> None:
+    for task in Task:
+        assert {metric.task for metric in task_metrics(task)} == {task}
+    assert [task_metrics(task)[0].name for task in (Task.LABELS, Task.CLUSTERING)] == [
+        "1-NN accuracy",
+        "V-measure",
+    ]

@@ -15,7 +15,7 @@ from sbert_triplet.evaluation.resampling import (
     average_ranks,
     bootstrap_draws,
     counts_of,
-    percentile_interval,
+    left_out_counts,
     random_flips,
 )
 
@@ -68,32 +68,11 @@ def test_average_ranks_share_ties() -> None:
     assert average_ranks(np.array([5.0, 1, 5, 3])).tolist() == [3.5, 1, 3.5, 2]
 
 
-def test_on_many_units_the_interval_is_the_percentile_interval() -> None:
-    values = np.random.default_rng(3).normal(size=10_000)
-    expected = np.quantile(values, [0.025, 0.975])
-    np.testing.assert_allclose(percentile_interval(values, 10**6, 10**6, 0.95), expected, atol=1e-4)
-
-
-def test_on_few_units_the_interval_is_as_wide_as_students() -> None:
-    """Bootstrap values of a mean have standard deviation sqrt((U - 1) / U) of its standard error."""
-    values = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000) * np.sqrt(9 / 10)
-    low, high = percentile_interval(values, 10, 10, 0.95)
-    assert high == pytest.approx(stats.t.ppf(0.975, 9), abs=2e-3)
-    assert low == pytest.approx(-high)
-
-
-def test_fewer_than_five_units_or_many_undefined_draws_give_no_interval() -> None:
-    values = np.linspace(1, 2, 1_000)
-    assert np.isnan(percentile_interval(values, 4, 4, 0.95)).all()
-    values[:51] = np.nan
-    assert np.isnan(percentile_interval(values, 100, 100, 0.95)).all()
-    values[0] = 1.0
-    assert np.isfinite(percentile_interval(values, 100, 100, 0.95)).all()
-
-
-@pytest.mark.parametrize(("changed", "clear"), [(0, False), (5, False), (6, True)])
-def test_five_changed_units_cannot_clear_the_interval_of_0(changed: int, clear: bool) -> None:
-    low, _ = percentile_interval(np.linspace(0.1, 0.2, 1_000), 100, changed, 0.95)
-    assert (low > 0) is clear
-    _, high = percentile_interval(np.linspace(-0.2, -0.1, 1_000), 100, changed, 0.95)
-    assert (high < 0) is clear
+def test_without_each_unit_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = np.array([0, 1, 1, 2])
+    expected = [[0, 1, 1], [1, 0, 1], [1, 0, 1], [1, 1, 0]]
+    assert np.concatenate(list(left_out_counts(units, 4)), axis=1).tolist() == expected
+    monkeypatch.setattr(resampling, "_CELLS_AT_ONCE", 8)
+    chunks = list(left_out_counts(units, 4))
+    assert [chunk.shape for chunk in chunks] == [(4, 2), (4, 1)]
+    assert np.concatenate(chunks, axis=1).tolist() == expected

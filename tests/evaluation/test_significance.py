@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sbert_triplet.evaluation.correlations import williams
+from sbert_triplet.evaluation.intervals import SKEWED, SMALLER
 from sbert_triplet.evaluation.metrics import parse_metric
 from sbert_triplet.evaluation.pairs import PAIR_AP
 from sbert_triplet.evaluation.significance import STATISTICS, compare_items, compare_statistic
@@ -84,22 +86,21 @@ def test_equal_models_show_nothing() -> None:
     assert (same.low, same.high, same.p_value) == (0.0, 0.0, 1.0)
 
 
-def test_interval_equals_scipys_bootstrap_up_to_the_widening() -> None:
+def test_interval_of_a_mean_is_studentised() -> None:
+    """Here by the mean and SciPy's standard error of every draw; skewed ones have smaller tails."""
     rng = np.random.default_rng(5)
-    base = rng.random(300)
-    tuned = base + rng.exponential(0.1, 300) - 0.08
-    tail = stats.norm.cdf(-stats.t.ppf(0.975, 299) * np.sqrt(300 / 299))
-    expected = stats.bootstrap(
-        (tuned - base,),
-        np.mean,
-        confidence_level=1 - 2 * tail,
-        method="percentile",
-        n_resamples=20_000,
-        rng=6,
-        batch=1_000,
-    ).confidence_interval
+    base = rng.random(60)
+    tuned = base + rng.exponential(0.1, 60) - 0.08
+    differences = tuned - base
+    drawn = differences[rng.integers(0, 60, (20_000, 60))]
+    ratios = (drawn.mean(axis=1) - differences.mean()) / stats.sem(drawn, axis=1)
+    assert stats.skew(differences) / (6 * np.sqrt(60)) > SKEWED
+    tail = 0.025 * SMALLER
+    expected = differences.mean() - stats.sem(differences) * np.quantile(ratios, [1 - tail, tail])
     comparison = compare_items("RR", base, tuned, draws=20_000)
-    np.testing.assert_allclose([comparison.low, comparison.high], expected, atol=4e-4)
+    assert comparison.interval == "studentised"
+    np.testing.assert_allclose([comparison.low, comparison.high], expected, atol=2e-3)
+    assert comparison.high - comparison.difference > 1.2 * (comparison.difference - comparison.low)
 
 
 def grouped(seed: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -110,16 +111,25 @@ def grouped(seed: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(rng.normal(0.1, 0.2, groups), sizes) + rng.normal(0, 0.2, len(ids)), ids
 
 
+def ratio_error(parts: list[np.ndarray]) -> float:
+    """The linearised standard error of a mean over all items, from what each group has beyond it."""
+    mean, items = np.concatenate(parts).mean(), sum(map(len, parts))
+    beyond = [(part - mean).sum() for part in parts]
+    return float(np.sqrt(np.square(beyond).sum() * len(parts) / (len(parts) - 1)) / items)
+
+
 def test_groups_are_resampled_whole_as_a_ratio_of_sums() -> None:
     differences, ids = grouped(0, 15)
     comparison = compare_items("RR", np.zeros(len(ids)), differences, groups=ids)
     assert (comparison.groups, comparison.n) == (15, len(ids))
     rng = np.random.default_rng(1)
     parts = [differences[ids == group] for group in np.unique(ids)]
-    means = [np.concatenate([parts[i] for i in rng.integers(0, 15, 15)]).mean() for _ in range(10_000)]
-    tail = stats.norm.cdf(-stats.t.ppf(0.975, 14) * np.sqrt(15 / 14))
-    expected = np.quantile(means, [tail, 1 - tail])
-    np.testing.assert_allclose([comparison.low, comparison.high], expected, atol=0.012)
+    ratios = []
+    for _ in range(8_000):
+        chosen = [parts[i] for i in rng.integers(0, 15, 15)]
+        ratios.append((np.concatenate(chosen).mean() - differences.mean()) / ratio_error(chosen))
+    expected = differences.mean() - ratio_error(parts) * np.quantile(ratios, [0.975, 0.025])
+    np.testing.assert_allclose([comparison.low, comparison.high], expected, atol=0.02)
     alone = compare_items("RR", np.zeros(len(ids)), differences)
     assert comparison.high - comparison.low > 1.5 * (alone.high - alone.low)
 
@@ -184,18 +194,61 @@ def predictions(
 def test_correlations_are_resampled_as_scipy_would(name: str) -> None:
     base, tuned, gold = predictions(0, 60, 0.4, 0.8)
     gold = np.round(gold, 1)
-    comparison = compare_statistic(name, STATISTICS[name], base, tuned, gold, draws=4_000)
+    comparison = compare_statistic(name, STATISTICS[name], base, tuned, gold, draws=10_000)
     correlate = stats.spearmanr if name == "Spearman" else stats.pearsonr
     assert comparison.base == pytest.approx(correlate(base, gold).statistic)
     assert comparison.tuned == pytest.approx(correlate(tuned, gold).statistic)
-    rng = np.random.default_rng(1)
-    drawn = rng.integers(0, 60, (1_500, 60))
-    values = [
-        correlate(tuned[rows], gold[rows]).statistic - correlate(base[rows], gold[rows]).statistic
-        for rows in drawn
-    ]
-    expected = np.quantile(values, [0.023, 0.977])
-    np.testing.assert_allclose([comparison.low, comparison.high], expected, atol=0.03)
+
+    def difference(one: np.ndarray, two: np.ndarray, values: np.ndarray) -> float:
+        return float(correlate(two, values).statistic - correlate(one, values).statistic)
+
+    tail = stats.norm.cdf(-stats.t.ppf(0.975, 59) * np.sqrt(60 / 59))
+    expected = stats.bootstrap(
+        (base, tuned, gold),
+        difference,
+        paired=True,
+        vectorized=False,
+        n_resamples=2_000,
+        confidence_level=1 - 2 * tail,
+        method="percentile",
+        rng=1,
+    ).confidence_interval
+    assert comparison.interval == "percentile"
+    np.testing.assert_allclose([comparison.low, comparison.high], expected, atol=0.04)
+
+
+@pytest.mark.parametrize("name", ["Spearman", "Pearson"])
+def test_williams_beside_the_bootstrap(name: str) -> None:
+    base, tuned, gold = predictions(0, 60, 0.4, 0.8)
+    comparison = compare_statistic(name, STATISTICS[name], base, tuned, gold, draws=500)
+    correlate = stats.spearmanr if name == "Spearman" else stats.pearsonr
+    r = [correlate(*pair).statistic for pair in ((tuned, gold), (base, gold), (tuned, base))]
+    assert comparison.williams_p == pytest.approx(williams(*r, 60).p_value, rel=1e-6)
+    assert comparison.williams_p == pytest.approx(comparison.p_value, abs=0.05)
+    copies = np.repeat(np.arange(60), 2)
+    once_more = compare_statistic(
+        name, STATISTICS[name], base[copies], tuned[copies], gold[copies], groups=copies, draws=50
+    )
+    assert once_more.williams_p is None
+
+
+def test_what_so_many_items_can_show() -> None:
+    """Standard error .1 over 100 items, 2 t quantiles with 99 degrees of freedom; whole groups by theirs."""
+    differences = np.tile([1.05, -0.95], 50)
+    comparison = compare_items("RR", np.zeros(100), differences)
+    error = stats.sem(differences)
+    expected = (stats.t.ppf(0.975, 99) + stats.t.ppf(0.8, 99)) * error
+    assert comparison.detectable == pytest.approx(expected)
+    assert comparison.needed == pytest.approx((1.95996 + 0.84162) ** 2 * 100 * (error / 0.05) ** 2, rel=0.01)
+    copies = np.repeat(np.arange(100), 3)
+    thrice = compare_items("RR", np.zeros(300), differences[copies], groups=copies)
+    assert thrice.detectable == pytest.approx(expected)
+    assert thrice.needed == 3 * comparison.needed
+    equal = compare_items("RR", np.ones(9), np.ones(9))
+    assert (equal.detectable, equal.needed) == (None, None)
+    base, tuned, gold = predictions(7, 400, 0.6, 0.6)
+    by_draws = compare_statistic("Pearson", PEARSON, base, tuned, gold, draws=2_000)
+    assert by_draws.detectable == pytest.approx(2.8 * (by_draws.high - by_draws.low) / (2 * 1.96), rel=0.05)
 
 
 def test_swapping_is_of_ranks_and_complete_on_few_pairs() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -142,6 +144,32 @@ def test_sentences(comparison: Comparison, sentence: str) -> None:
     assert plain_sentence(comparison) == sentence
 
 
+def test_too_few_rows_are_told_from_no_gain() -> None:
+    unsure = replace(compared("Success@3", 0.50, 0.52, -0.01, 0.05), detectable=0.0423, needed=3_210)
+    assert plain_sentence(unsure) == (
+        "Of 100 searches, 2 more find the right text among the first 3, which may be luck "
+        "(1 fewer to 5 more). 500 items are too few to tell: they can show a difference of about 4.2 in 100 "
+        "or more. For one as large as that seen here, about 3,200 items would be needed."
+    )
+    no_gain = replace(compared("nDCG@10", 0.5, 0.501, -0.004, 0.006, n=9_000), detectable=0.007)
+    assert plain_sentence(no_gain) == (
+        "Searches are not shown to rank the right texts higher: nDCG@10 .501 against .500 "
+        "(difference -.004 to .006). 9,000 items are enough to tell: a gain above .006 is unlikely."
+    )
+    shown = replace(compared("nDCG@10", 0.5, 0.6, 0.05, 0.15), detectable=0.02, needed=40)
+    assert plain_sentence(shown) == plain_sentence(replace(shown, detectable=None))
+
+
+def test_an_approximate_interval_is_called_so() -> None:
+    comparison = replace(compared("triplet accuracy", 0.8, 0.9, 0.09, 0.11), approximate=True)
+    assert plain_sentence(comparison) == (
+        "Of 100 triplets, 10 more are ordered right (9 to 11). "
+        "The interval is approximate: too few items differ, or too unevenly, for an exact one."
+    )
+    assert comparison.as_json()["approximate"] is True
+    assert "approximate" not in replace(comparison, approximate=False).as_json()
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 @pytest.mark.parametrize("tuned", [0.4, 0.5, 0.6])
 def test_every_default_metric_has_a_sentence(kind: Kind, tuned: float) -> None:
@@ -158,11 +186,11 @@ def test_metrics_without_a_name_here_are_refused() -> None:
 
 
 def test_an_interval_alone_does_not_make_it_better() -> None:
-    """Seven gained and one lost of 400: clear of 0, and p = .0703 by the exact sign test."""
+    """Seven gained and one lost of 400: p = .0703 by the exact sign test, whatever the interval says."""
     base, tuned = np.zeros(400), np.zeros(400)
     tuned[:7], base[7] = 1.0, 1.0
     comparison = compare_items("Success@1", base, tuned)
     assert comparison.p_value == pytest.approx(0.0703, abs=0.004)
-    assert verdict(comparison) == "not shown better"
+    assert verdict(replace(comparison, low=0.001)) == "not shown better"
     tuned[8:12] = 1.0
     assert verdict(compare_items("Success@1", base, tuned)) == "better"

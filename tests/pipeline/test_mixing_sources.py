@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sbert_triplet.data.binding import groups_of
+from sbert_triplet.data.classes import with_common_classes
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.pipeline import job
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
-from sbert_triplet.pipeline.mixing import groups_of, repeats_by_weight, take_queries, with_common_classes
+from sbert_triplet.pipeline.mixing import repeats_by_weight, take_queries
 from sbert_triplet.recipe.reading import recipe_from
 from sbert_triplet.recipe.sources import Source
 

@@ -43,7 +43,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Pretend:
     """Pretend that every difference was measured with this interval."""
 
     def pretend(low: float, high: float) -> None:
-        monkeypatch.setattr("sbert_triplet.evaluation.held_out.compare_items", shown(low, high))
+        monkeypatch.setattr("sbert_triplet.evaluation.parts.compare_items", shown(low, high))
         monkeypatch.setattr(comparison, "compare_items", shown(low, high))
 
     return pretend
