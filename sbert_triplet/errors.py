@@ -8,6 +8,7 @@
     ├── GainNotShownError        1   the job ran and the gain that was asked for is not there
     ├── MachineError             3   disk or memory ran out
     └── DivergedError            4   training produced numbers that are not finite
+        └── CollapsedError       4   ... or embeddings that are all alike
 
 The number is the exit code of the command line. A message says what is wrong,
 where (file, row, key), and what to do.
@@ -52,3 +53,7 @@ class DivergedError(SbertTripletError):
     """Training produced numbers that are not finite."""
 
     exit_code = 4
+
+
+class CollapsedError(DivergedError):
+    """Training brought all embeddings together."""

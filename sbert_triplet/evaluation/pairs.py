@@ -30,7 +30,7 @@ def evaluate_pairs(similarities: FloatArray, same: NDArray[np.generic]) -> Metri
     Pairs of equal similarity pass a threshold together, so their order cannot matter. ``same``
     (n,): 1 or True where the pair belongs together. Without such a pair: NaN with a warning.
     """
-    scores, positive = _checked(similarities, same)
+    scores, positive = checked_pairs(similarities, same)
     if not positive.any():
         warnings.warn("pair AP is undefined: no pair belongs together", RuntimeWarning, stacklevel=2)
         return MetricValues("pair AP", float("nan"))
@@ -44,19 +44,18 @@ def best_f1_threshold(similarities: FloatArray, same: NDArray[np.generic]) -> Th
     It lies half way between the last similarity that passes and the next below it. Raises
     ``ValueError`` where no pair belongs together.
     """
-    scores, positive = _checked(similarities, same)
+    scores, positive = checked_pairs(similarities, same)
     if not positive.any():
         raise ValueError("no threshold can be chosen: no pair belongs together")
-    order, ends = _thresholds(scores)
+    order, ends = distinct_thresholds(scores)
     hits = np.cumsum(positive[order])[ends]
     passed = ends + 1.0
     f1 = 2 * hits / (passed + positive.sum())
     best = int(np.argmax(f1))
     last = scores[order][ends[best]]
     following = scores[order][ends[best + 1]] if best + 1 < len(ends) else last
-    middle = following + (last - following) / 2
     return Threshold(
-        similarity=float(middle if middle > following else last),
+        similarity=float(cut_between(last, following)),
         precision=float(hits[best] / passed[best]),
         recall=float(hits[best] / positive.sum()),
         f1=float(f1[best]),
@@ -65,7 +64,7 @@ def best_f1_threshold(similarities: FloatArray, same: NDArray[np.generic]) -> Th
 
 def at_threshold(similarities: FloatArray, same: NDArray[np.generic], threshold: float) -> Threshold:
     """What a threshold chosen elsewhere (on dev rows) gives on these pairs; undefined parts are NaN."""
-    scores, positive = _checked(similarities, same)
+    scores, positive = checked_pairs(similarities, same)
     passed = scores >= threshold
     hits, given, wanted = int((passed & (positive > 0)).sum()), int(passed.sum()), int(positive.sum())
     return Threshold(
@@ -76,7 +75,11 @@ def at_threshold(similarities: FloatArray, same: NDArray[np.generic], threshold:
     )
 
 
-def _checked(similarities: FloatArray, same: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
+def checked_pairs(similarities: FloatArray, same: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
+    """Similarities (n,) and labels (n,) of 0 and 1 as numbers.
+
+    Raises ValueError for other shapes and labels, InputError for a similarity that is not finite.
+    """
     scores, positive = np.asarray(similarities, np.float64), np.asarray(same, np.float64)
     if scores.shape != positive.shape or scores.ndim != 1:
         raise ValueError(f"similarities {scores.shape} and labels {positive.shape} cannot be paired")
@@ -88,7 +91,13 @@ def _checked(similarities: FloatArray, same: NDArray[np.generic]) -> tuple[Float
     return scores, positive
 
 
-def _thresholds(scores: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def cut_between(last: FloatArray, following: FloatArray) -> FloatArray:
+    """Half way between similarities that pass and the next below them; those that pass where none is."""
+    middle = following + (last - following) / 2
+    return np.where(middle > following, middle, last)
+
+
+def distinct_thresholds(scores: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Order from the highest score, and the last position in it of every distinct score."""
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
@@ -97,7 +106,7 @@ def _thresholds(scores: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 def _average_precision(scores: FloatArray, positive: FloatArray) -> Callable[[FloatArray], FloatArray]:
     """Average precision of resamples; the order of the scores is known once."""
-    order, ends = _thresholds(scores)
+    order, ends = distinct_thresholds(scores)
     sorted_positive = positive[order][:, None]
 
     def of_counts(counts: FloatArray) -> FloatArray:

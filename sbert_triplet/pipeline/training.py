@@ -15,6 +15,8 @@ from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.processes import leads
 from sbert_triplet.training.arguments import training_arguments
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog, StepProgress
+from sbert_triplet.training.collapse import CollapseWatch, check_every
+from sbert_triplet.training.kept import Kept
 from sbert_triplet.training.refresh import NegativesRefresh
 from sbert_triplet.training.trainer import Trainer
 
@@ -51,11 +53,15 @@ def train(
     """Carry the plan out; the encoder's weights are the tuned ones afterwards."""
     objective = plan.objective
     log = StepLog(home / "log.jsonl", objective, also=plan.batches.state)
-    callbacks: list[Any] = [AfterStep(objective), log]
+    watch = CollapseWatch(objective, every=check_every(plan.settings.steps))
+    log.include(watch.stats)
+    callbacks: list[Any] = [AfterStep(objective), log, watch]
+    kept: dict[str, Kept] = {"collapse": watch}
     refresh = plan.refresh.callback(home, log) if plan.refresh is not None else None
     if refresh is not None:
         log.include(refresh.stats)
         callbacks.append(refresh)
+        kept["negatives"] = refresh
     if plan.curriculum is not None:
         plan.curriculum.write(home)
     if plan.negatives is not None:
@@ -74,7 +80,7 @@ def train(
         batches=plan.batches,
         callbacks=callbacks,
         tell=log.write if leads() else None,
-        kept={} if refresh is None else {"negatives": refresh},
+        kept=kept,
     )
     start = time.perf_counter()
     trainer.train()
