@@ -23,6 +23,7 @@ KEPT = (
     "verdict",
     "sentence",
     "shipped",
+    "weight_line",
     "pool",
     "general",
     "train",

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sbert_triplet.reporting.record import mapping
+from sbert_triplet.reporting.sections.weight_line import line_sentence
+
 NAME_WIDTH = 20
 
 
@@ -28,10 +31,19 @@ def conclude(say: Callable[[str], None], report: Mapping[str, Any], out: Path) -
         say(f"{'everyday text':<{NAME_WIDTH}} {_compared(general)}")
     say("")
     say(f"Verdict on {main}: {report['verdict']}. {report['sentence']}")
+    if line := line_sentence(mapping(report.get("weight_line"))):
+        say(line)
     if report.get("smoke"):
         say("That was --smoke: a tiny random encoder and a few steps, so the figures mean nothing.")
     say(f"Report: {out / 'report.html'}")
     say(f"Model:  {out / 'model'} (the {report['shipped']} model)")
+
+
+def no_gain(report: Mapping[str, Any]) -> str:
+    """Why a finished run has no gain to show: what the test rows say, or that dev chose the base model."""
+    if report["verdict"] != "better":
+        return f"on {report['main_metric']} the tuned model is {report['verdict']}"
+    return f"the base model ships, since {mapping(report.get('weight_line')).get('reason')}"
 
 
 def _compared(entry: Mapping[str, Any]) -> str:

@@ -104,10 +104,10 @@ class Evidence:
     ) -> None:
         self.recipe, self.data, self.held_out, self.encoder = recipe, data, held_out, encoder
         self.metric = held_out.main.name
-        self._progress, self._scratch = progress, scratch
-        self._tokens = tokens
+        self._progress, self.scratch = progress, scratch
+        self.tokens = tokens
         self._routed: TokenTable | None = None
-        self._loss, self._dev = loss, dev
+        self.loss, self._dev = loss, dev
         self.unnamed = unnamed_distance(loss)
         self.precision = self._choose(training_precision)
 
@@ -117,8 +117,8 @@ class Evidence:
             return "fp32" if wanted == "auto" else wanted
         total = 0
         for side, ids in self.held_out.wanted:
-            self._tokens.add(side, ids)
-            total += int(self._tokens.lengths(self._tokens.form(side), np.unique(ids)).sum())
+            self.tokens.add(side, ids)
+            total += int(self.tokens.lengths(self.tokens.form(side), np.unique(ids)).sum())
         return training_precision if total > TOKENS_IN_FP32 else "fp32"
 
     def size(self) -> str:
@@ -132,7 +132,7 @@ class Evidence:
 
     def served(self) -> SentenceTransformer:
         """The model as it would be saved now."""
-        return served_model(self.encoder.model, self._loss)
+        return served_model(self.encoder.model, self.loss)
 
     def measure(self, model: SentenceTransformer, *, keep: bool = False) -> Measured:
         """Score the held-out rows and the general check by ``model``: the encoder, or what is ``served``.
@@ -145,18 +145,38 @@ class Evidence:
         distance, main = self.unnamed, self.held_out.parts[0]
         return Measured(
             parts,
-            self._general(model),
+            self.general(model),
             None if distance is None else self.held_out.score(embedder.compared_by(distance)),
-            {size: main.score(embedder.cut(size)) for size in nested_dimensions(self._loss)},
+            {size: main.score(embedder.cut(size)) for size in nested_dimensions(self.loss)},
         )
 
     def on_dev(self) -> float:
         """The main metric on the dev split, of the model as it would be saved now."""
+        return self.score(self.served(), self.dev)
+
+    @property
+    def dev(self) -> HeldOut:
+        """The dev split as a measurement by the main metric. Raises InputError where it cannot be one."""
         if self._dev is None:
             self._dev = measured_on(self.data, [self.held_out.main], "dev")
-        embedder = self._embedder(self.served())
-        embedder.prepare(self._dev.wanted)
-        return self._dev.score(embedder)[0].values[self.metric].value
+        return self._dev
+
+    def score(self, model: SentenceTransformer, dev: HeldOut) -> float:
+        """The main metric of ``model`` on a measurement of dev rows."""
+        embedder = self._embedder(model)
+        embedder.prepare(dev.wanted)
+        return dev.score(embedder)[0].values[self.metric].value
+
+    def general(self, model: SentenceTransformer) -> FloatArray | None:
+        """(n,) hits of ``model`` on the general check; None where the recipe leaves it out."""
+        if not self.recipe.evaluate.general:
+            return None
+        probe = load_probe()
+        embeddings = _encoded(model, "right", probe_texts(probe))
+        sentences, paraphrases, near_misses = np.split(embeddings, 3)
+        if ends_in_routes(model):
+            sentences = _encoded(model, "left", list(probe.sentences))
+        return probe_hits(sentences, paraphrases, near_misses, str(model.similarity_fn_name))
 
     def _embedder(self, model: SentenceTransformer, cache: EmbeddingCache | None = None) -> Embedder:
         tell = self._progress
@@ -166,28 +186,18 @@ class Evidence:
             precision=self.precision,
             budget=self.recipe.train.group_tokens,
             progress=(lambda done, total: tell("encoding", done, total)) if tell else None,
-            scratch=self._scratch,
+            scratch=self.scratch,
             cache=cache,
         )
 
     def _tokens_of(self, model: SentenceTransformer) -> TokenTable:
         """The table that every stage shares, or one beside it for a model with routes of its own."""
-        if self._tokens.fits(model):
-            return self._tokens
+        if self.tokens.fits(model):
+            return self.tokens
         if self._routed is None:
             texts = self.data.texts.texts
             self._routed = TokenTable(model, lambda ids: texts(list(ids)))
         return self._routed
-
-    def _general(self, model: SentenceTransformer) -> FloatArray | None:
-        if not self.recipe.evaluate.general:
-            return None
-        probe = load_probe()
-        embeddings = _encoded(model, "right", probe_texts(probe))
-        sentences, paraphrases, near_misses = np.split(embeddings, 3)
-        if ends_in_routes(model):
-            sentences = _encoded(model, "left", list(probe.sentences))
-        return probe_hits(sentences, paraphrases, near_misses, str(model.similarity_fn_name))
 
 
 def _encoded(model: SentenceTransformer, side: Side, texts: list[str]) -> FloatArray:

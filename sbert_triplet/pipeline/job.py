@@ -23,7 +23,7 @@ from sbert_triplet.pipeline.checking import (
     notes_on_prompts,
 )
 from sbert_triplet.pipeline.comparison import gather_evidence
-from sbert_triplet.pipeline.conclusion import conclude
+from sbert_triplet.pipeline.conclusion import conclude, no_gain
 from sbert_triplet.pipeline.decide import choose_metrics
 from sbert_triplet.pipeline.documents import documents_seen
 from sbert_triplet.pipeline.evidence import Evidence, measured_on, refuse_unknown_slices
@@ -39,6 +39,7 @@ from sbert_triplet.pipeline.smoke import smoke
 from sbert_triplet.pipeline.start import Encoder, chosen_threads, device_named, load_encoder
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.pipeline.training import train
+from sbert_triplet.pipeline.weight_line import LineSearch
 from sbert_triplet.processes import join, leads
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.reporting.report import write_report
@@ -81,7 +82,8 @@ class Run:
 
     @property
     def better(self) -> bool:
-        return bool(self.report.get("verdict") == "better")
+        """Whether ``model`` is shown better than the base model, which ships where dev chose it as well."""
+        return self.report.get("verdict") == "better" and self.report.get("shipped") != "base"
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,13 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
     if not leads():
         return Run(out, {}, ready.audit)
     conclude(options.say, report, out)
-    if options.require_gain and report["verdict"] != "better":
+    finished = Run(out, report, ready.audit)
+    if options.require_gain and not finished.better:
         raise GainNotShownError(
-            f"the gain that --require-gain asks for is not there: on {report['main_metric']} the tuned model "
-            f"is {report['verdict']}. The run is complete: {out}"
+            f"the gain that --require-gain asks for is not there: {no_gain(report)}. "
+            f"The run is complete: {out}"
         )
-    return Run(out, report, ready.audit)
+    return finished
 
 
 @contextmanager
@@ -162,17 +165,23 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     options.say(f"Measuring the base model on {evidence.size()}, in {evidence.precision}")
     before = evidence.measure(ready.encoder.model, keep=True)
     options.say(f"Training: {ready.plan.sentence()}")
+    searches = leads() and ready.recipe.train.never_worse
+    search = LineSearch(evidence, before.general, ready.scratch) if searches else None
     trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
     evidence.data = replace(evidence.data, documents_seen=trained.documents_seen)
     home.drop_empty("checkpoints")
     if not leads():
         return {}
-    options.say(f"Trained {trained.steps:,} steps in {duration(trained.seconds)}; measuring the tuned model")
+    options.say(f"Trained {trained.steps:,} steps in {duration(trained.seconds)}")
+    line = search.carry_out(trained.tokens, options.say) if search else None
+    options.say("Measuring the tuned model")
     served = evidence.served()
     after = evidence.measure(served)
     found = gather_evidence(evidence, before, after, home.path / "predictions")
-    shipped = save_models(home.path, ready, found, served)
-    report = report_of(ready, trained, found, served, shipped, home.path, options.command, evidence.precision)
+    shipped = save_models(home.path, ready, found, served, line)
+    report = report_of(
+        ready, trained, found, served, shipped, home.path, options.command, evidence.precision, line
+    )
     home.write_json("report.json", report)
     write_report(home.path)
     home.finish()

@@ -27,6 +27,7 @@ from sbert_triplet.publishing.card import card_text
 
 if TYPE_CHECKING:
     from sbert_triplet.pipeline.job import Prepared
+    from sbert_triplet.pipeline.line_points import Searched
     from sbert_triplet.pipeline.training import Trained
 
 SAME = 1e-6
@@ -34,21 +35,36 @@ SENTENCE_METRIC = "Success@3"
 SAMPLE_TEXTS, SAMPLE_CHARACTERS = 32, 1_000
 
 
-def save_models(home: Path, ready: Prepared, found: Found, model: SentenceTransformer) -> str:
-    """Write ``candidate/`` and ``model/``; returns which model the latter holds, "tuned" or "base".
+def save_models(
+    home: Path, ready: Prepared, found: Found, model: SentenceTransformer, line: Searched | None
+) -> str:
+    """Write ``candidate/`` and ``model/``; returns what the latter holds: "tuned", "interpolated" or "base".
 
-    ``model`` is the tuned one as it is served.
+    ``model`` is the tuned one as it is served, with the weights that ``line`` chose.
     """
     texts = ready.data.texts.texts(list(range(min(len(ready.data.texts), SAMPLE_TEXTS))))
     sample = [text[:SAMPLE_CHARACTERS] for text in texts]
     save(model, home / "candidate", sample)
     better = verdict(found.metrics[found.main.name]) == "better"
-    shipped = "tuned" if better or not ready.recipe.train.never_worse else "base"
-    if shipped == "tuned":
-        _copy(home / "candidate", home / "model")
-    else:
+    shipped = what_ships(better, ready.recipe.train.never_worse, line)
+    if shipped == "base":
         save(_base_model(ready), home / "model", sample)
+    else:
+        _copy(home / "candidate", home / "model")
     return shipped
+
+
+def what_ships(better: bool, never_worse: bool, line: Searched | None) -> str:
+    """The point that dev chose; the base where the test rows do not show that ``better``."""
+    chosen = 1.0 if line is None else line.chosen
+    if never_worse and (not better or chosen == 0):
+        return "base"
+    return _named(chosen)
+
+
+def _named(chosen: float) -> str:
+    """What ``candidate/`` holds: where dev chose the base, the tuned weights are kept there."""
+    return "interpolated" if 0 < chosen < 1 else "tuned"
 
 
 def _base_model(ready: Prepared) -> SentenceTransformer:
@@ -122,6 +138,7 @@ def report_of(
     out: Path,
     command: str | None,
     precision: str,
+    line: Searched | None,
 ) -> dict[str, Any]:
     """``report.json``; the cards of both models are written by the way.
 
@@ -146,6 +163,7 @@ def report_of(
         "pool": found.pool,
         "general": _general(found),
         "slices": found.slices or None,
+        "weight_line": line.as_json() if line else None,
         "train": _training(ready, trained),
         "model": _described(ready, model),
         "data": {
@@ -155,7 +173,7 @@ def report_of(
             "roles": dict(data.roles),
             "rows": data.rows,
             "split": data.method,
-            "notes": [*data.notes, *found.notes],
+            "notes": [*data.notes, *found.notes, *(line.notes if line else [])],
         },
         "evaluation": {"precision": precision},
         "environment": environment(),
@@ -163,14 +181,17 @@ def report_of(
         "smoke": ready.encoder.random or None,
     }
     report = {key: value for key, value in report.items() if value is not None}
-    write_cards(out, report, ready)
+    write_cards(out, report, ready, _named(line.chosen if line else 1.0))
     return report
 
 
-def write_cards(out: Path, report: Mapping[str, Any], ready: Prepared) -> None:
-    """README.md of ``candidate/`` and ``model/``: results, recipe, fingerprint, and no text of the data."""
+def write_cards(out: Path, report: Mapping[str, Any], ready: Prepared, candidate: str) -> None:
+    """README.md of ``candidate/`` and ``model/``: results, recipe, fingerprint, and no text of the data.
+
+    ``candidate``: what is in there, "tuned" or "interpolated".
+    """
     base = {**report, "model": _described(ready, ready.encoder.model)}
-    for folder, shipped in (("candidate", "tuned"), ("model", report["shipped"])):
+    for folder, shipped in (("candidate", candidate), ("model", report["shipped"])):
         card = card_text(
             base if shipped == "base" else report,
             ready.recipe_yaml,

@@ -13,6 +13,7 @@ from sbert_triplet.reporting import numbers
 from sbert_triplet.reporting.record import Change, mapping
 from sbert_triplet.reporting.sections.results import pool_sentence
 from sbert_triplet.reporting.sections.verdict import HEADLINES, change_sentence
+from sbert_triplet.reporting.sections.weight_line import is_between, way
 from sbert_triplet.reporting.tables import Cell, Column, Table
 from sbert_triplet.reporting.text import clean, markdown_escape, markdown_fence, one_line, without_folders
 
@@ -29,7 +30,8 @@ _HELD_OUT = "held-out rows of the training data's source"
 _SHIPPED = {
     "tuned": "The weights here are the tuned ones.",
     "base": "The weights here are those of the base model, unchanged, because tuning was not shown to help.",
-    "interpolated": "The weights here lie on the straight line between base and tuned.",
+    "interpolated": "The weights here lie on the straight line between base and tuned{way}; what is said "
+    "of the tuned model is said of them.",
 }
 
 
@@ -40,8 +42,8 @@ def card_text(
 
     ``report`` is ``report.json``, ``recipe_yaml`` the resolved recipe, ``shipped`` what the weights
     are ("tuned", "base", "interpolated"): the front matter's model index gives the figures of these
-    weights, and leaves out those that the report does not have for them. Of paths only the last part
-    is written. Nothing of the data is quoted: no rows, no slices, no messages of the audit.
+    weights. Interpolated ones are what the report calls tuned. Of paths only the last part is written.
+    Nothing of the data is quoted: no rows, no slices, no messages of the audit.
 
     Raises InputError where ``recipe_yaml`` is no YAML.
     """
@@ -66,9 +68,8 @@ def _front_matter(
 ) -> str:
     task, task_name = _TASKS.get(str(report.get("task")), ("sentence-similarity", "Sentence Similarity"))
     entries = mapping(report.get("metrics"))
-    values = {
-        change.name: numbers.number(mapping(entries.get(change.name)).get(shipped)) for change in changes
-    }
+    model = "base" if shipped == "base" else "tuned"
+    values = {change.name: numbers.number(mapping(entries.get(change.name)).get(model)) for change in changes}
     results = [
         EvalResult(
             task_type=task,
@@ -115,7 +116,9 @@ def _introduction(report: Mapping[str, Any], changes: list[Change], base_model: 
     about += f" for {markdown_escape(report['task'])}." if report.get("task") else "."
     about += f" It gives {', '.join(part for part in shape if part)}." if any(shape) else ""
     parts = [f"# {markdown_escape(report.get('name') or 'model')}", about, verdict]
-    parts += [markdown_escape(change_sentence(changes[0])) if changes else "", _SHIPPED.get(shipped, "")]
+    line = mapping(report.get("weight_line"))
+    lies = _SHIPPED.get(shipped, "").format(way=f", at {way(line)}" if is_between(line) else "")
+    parts += [markdown_escape(change_sentence(changes[0])) if changes else "", lies]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -96,7 +96,9 @@ class TrainRecipe(Section):
     save_steps: Auto[Count] = Field(default=None, description="Steps from one checkpoint to the next")
     keep: Count = Field(default=2, description="Checkpoints to keep")
     never_worse: Flag = Field(
-        default=True, description="Ship the base model where the tuned one is not shown better"
+        default=True,
+        description="Search the line between base and tuned weights on dev, and ship its best point, or the "
+        "base model where that is not shown better",
     )
     report_to: Annotated[tuple[Tracker, ...], OneOrMany()] = Field(
         default=(), description="Experiment trackers", examples=["tensorboard"]

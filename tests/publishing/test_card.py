@@ -95,11 +95,11 @@ def test_the_index_gives_the_figures_of_what_was_shipped(report: dict[str, Any])
     base = ModelCard(card(report, shipped="base"))
     assert [r.metric_value for r in base.data.eval_results] == [0.689, 0.641]
     assert "those of the base model, unchanged" in base.text
-    assert ModelCard(card(report, shipped="interpolated")).data.eval_results is None
-    report["metrics"]["nDCG@10"]["interpolated"] = 0.75
-    assert [r.metric_value for r in ModelCard(card(report, shipped="interpolated")).data.eval_results] == [
-        0.75
-    ]
+    report["weight_line"] = {"chosen": 0.8}
+    between = ModelCard(card(report, shipped="interpolated"))
+    assert [r.metric_value for r in between.data.eval_results] == [0.746, 0.702]
+    assert "on the straight line between base and tuned, at 0.8 of the way" in between.text
+    assert "straight line" not in card(report, shipped="base")
 
 
 def test_undefined_metrics_stay_out_of_the_index(report: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ from sbert_triplet.reporting.sections import SECTIONS
 from sbert_triplet.reporting.tables import Cell, Column, Table
 
 Write = Callable[..., Path]
-KEYS = ["verdict", "results", "training-distance", "dimensions", "training", "general", "slices", "items"]
-KEYS += ["negatives", "data", "recipe", "environment"]
+KEYS = ["verdict", "results", "training-distance", "dimensions", "training", "general", "weight-line"]
+KEYS += ["slices", "items", "negatives", "data", "recipe", "environment"]
 VOID = {"meta", "link", "br", "input"}
 
 
@@ -137,6 +137,7 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
     report["general"]["topics"] = {hostile: {"base": 0.1, "tuned": 0.2, "n": 3}}
     report["training_distance"] = {"name": hostile, "metrics": {hostile: report["metrics"]["AP"]}}
     report["dimensions"] = {hostile: {hostile: report["metrics"]["AP"]}}
+    report["weight_line"].update(metric=hostile, reason=hostile, measured_on=hostile)
     report["data"].update(sources=[hostile], roles={hostile: hostile}, notes=[hostile], split=hostile)
     report["model"].update(name=hostile, prompts={hostile: hostile})
     data = {
@@ -154,6 +155,7 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
         "training-distance",
         "dimensions",
         "general",
+        "weight-line",
         "slices",
         "data",
         "recipe",

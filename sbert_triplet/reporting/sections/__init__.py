@@ -19,6 +19,7 @@ from sbert_triplet.reporting.sections import (
     training,
     training_distance,
     verdict,
+    weight_line,
 )
 
 SECTIONS: tuple[Draw, ...] = (
@@ -28,6 +29,7 @@ SECTIONS: tuple[Draw, ...] = (
     dimensions.draw,
     training.draw,
     general.draw,
+    weight_line.draw,
     slices.draw,
     items.draw,
     negatives.draw,
