@@ -65,6 +65,7 @@ bench: $(VENV)/.test
 	$(BIN)/python eval/mining.py $(DATA)
 	$(BIN)/python eval/hard_negatives.py $(DATA)
 	$(BIN)/python eval/intervals.py
+	$(BIN)/python eval/quality.py $(DATA)
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info
