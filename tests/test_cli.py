@@ -89,6 +89,20 @@ VERBS = {
         "--overwrite",
         "--debug",
     },
+    "evaluate": {
+        "--suite",
+        "--local",
+        "--data",
+        "--set",
+        "--mteb",
+        "--list-suites",
+        "--out",
+        "--overwrite",
+        "--precision",
+        "--seed",
+        "--device",
+        "--debug",
+    },
     "report": {"--debug"},
     "recipe": {"--schema", "--show", "--debug"},
 }
@@ -296,6 +310,31 @@ def test_report_draws_the_pages_again(call: Call) -> None:
     assert "nowhere: no report.json, so this is no finished run" in call("report", "nowhere", code=2).stderr
 
 
+def test_suites_that_come_with_the_package(call: Call) -> None:
+    listed = call("evaluate", "--list-suites").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == [
+        file.stem for file in sorted((Path(__file__).parents[1] / "eval" / "suites").glob("*.yaml"))
+    ]
+
+
+def test_models_side_by_side(call: Call, undrawn: None) -> None:
+    """Two runs on the data of the first; what the command says is what the record repeats."""
+    for name in ("one", "two"):
+        call("train", "tickets.csv", *SMOKE, "--set", "train.precision=fp32", "--name", name)
+    models = ("runs/one/candidate", "runs/two/candidate")
+    result = call("evaluate", *models, "--set", "evaluate.metrics=[RR@10]", "--device", "cpu")
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert "Measured on the held-out rows of one/candidate's own recipe" in lines
+    assert "note     one/candidate and two/candidate have the same weights" in lines
+    assert lines[-1] == "Written: runs/one-evaluation/evaluation.json, runs/one-evaluation/evaluation.md"
+    record = json.loads(Path("runs/one-evaluation/evaluation.json").read_text(encoding="utf-8"))
+    assert record["tasks"][0]["metrics"] == ["RR@10"]
+    refused = call("evaluate", models[0], "--data", "tickets.csv", "--out", "runs/one", code=2)
+    assert "runs/one: holds other files" in refused.stderr
+    assert "invalid value" in call("evaluate", models[0], "--precision", "fp8", code=2).stderr.lower()
+
+
 def test_recipes_that_come_with_the_package(call: Call) -> None:
     listed = call("recipe").stdout.splitlines()
     assert [line.split()[0] for line in listed] == [
@@ -392,7 +431,7 @@ def run_python(*arguments: str) -> tuple[subprocess.CompletedProcess[str], float
     return done, time.perf_counter() - start
 
 
-@pytest.mark.parametrize("verb", [[], ["train"], ["check"], ["init"]])
+@pytest.mark.parametrize("verb", [[], ["train"], ["check"], ["init"], ["evaluate"]])
 def test_help_starts_at_once(verb: list[str]) -> None:
     """Without importing torch; the best of two tries, since the machine may be busy."""
     tries = [run_python("-m", "sbert_triplet", *verb, "--help") for _ in range(2)]
@@ -408,7 +447,8 @@ def test_help_and_recipe_import_no_torch() -> None:
         "import sys\n"
         "from typer.testing import CliRunner\n"
         "from sbert_triplet.cli import app\n"
-        "for arguments in ('--help', 'train --help', 'recipe', 'recipe --show quickstart'):\n"
+        "for arguments in ('--help', 'train --help', 'evaluate --help', 'evaluate --list-suites', 'recipe',\n"
+        "                  'recipe --show quickstart'):\n"
         "    assert CliRunner().invoke(app, arguments.split()).exit_code == 0\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'numpy', 'pyarrow'} & set(sys.modules)))\n"
     )

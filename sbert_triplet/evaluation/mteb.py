@@ -43,18 +43,12 @@ def evaluate_mteb(
 ) -> list[MtebResult]:
     """The model on tasks of MTEB, in the order of ``names``; mteb's own cache of results is not read.
 
-    Raises InputError where mteb is not installed or knows no such task (before anything is measured), and
-    DataError for a task whose data cannot be had.
+    Raises InputError as ``known_to_mteb`` does, before anything is measured, and DataError for a task whose
+    data cannot be had.
     """
-    try:
-        import mteb
-        from mteb.models import SentenceTransformerEncoderWrapper
-    except ImportError as error:
-        raise InputError(
-            f"tasks of MTEB are measured by mteb, which cannot be imported ({error}): {_INSTALL}"
-        ) from error
-    tasks = [_task(mteb, name) for name in names]
-    wrapped = SentenceTransformerEncoderWrapper(model)
+    tasks = known_to_mteb(names)
+    mteb, wrapper = _library()
+    wrapped = wrapper(model)
     results: list[MtebResult] = []
     for task in tasks:
         name = task.metadata.name
@@ -74,6 +68,24 @@ def evaluate_mteb(
             each for found in measured.task_results for each in _read(found, task.metadata.main_score)
         ]
     return results
+
+
+def known_to_mteb(names: Sequence[str]) -> list[Any]:
+    """mteb's own tasks of these names. Raises InputError where it is not installed or knows no such task."""
+    mteb, _ = _library()
+    return [_task(mteb, name) for name in names]
+
+
+def _library() -> tuple[Any, Any]:
+    """mteb, and its wrapper of a model."""
+    try:
+        import mteb
+        from mteb.models import SentenceTransformerEncoderWrapper
+    except ImportError as error:
+        raise InputError(
+            f"tasks of MTEB are measured by mteb, which cannot be imported ({error}): {_INSTALL}"
+        ) from error
+    return mteb, SentenceTransformerEncoderWrapper
 
 
 def _task(mteb: Any, name: str) -> Any:

@@ -145,9 +145,35 @@ def measure_suite(
 ) -> dict[str, Scored]:
     """The model on every task, by the task's name; each text is encoded once.
 
+    Arguments as of ``suite_embedder``. Raises InputError for embeddings that are not finite.
+    """
+    return suite.score(
+        suite_embedder(
+            suite,
+            model,
+            precision=precision,
+            budget=budget,
+            cache=cache,
+            scratch=scratch,
+            progress=progress,
+        )
+    )
+
+
+def suite_embedder(
+    suite: LoadedSuite,
+    model: SentenceTransformer,
+    *,
+    precision: str = "fp32",
+    budget: int | None = None,
+    cache: EmbeddingCache | None = None,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
+) -> Embedder:
+    """The embeddings of every text of the suite, made in one pass for each form (as query, as document).
+
     With a ``cache`` the embeddings are kept by the fingerprint of the weights, so that measuring the same
-    model again reads them. The other arguments are those of ``Embedder``. Raises InputError for
-    embeddings that are not finite.
+    model again reads them. The other arguments are those of ``Embedder``.
     """
     embedder = Embedder(
         model,
@@ -159,4 +185,4 @@ def measure_suite(
         progress=progress,
     )
     embedder.prepare(suite.wanted)
-    return suite.score(embedder)
+    return embedder

@@ -16,6 +16,7 @@ from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.significance import compare_items
 from sbert_triplet.pipeline.evidence import Evidence, Measured
 from sbert_triplet.pipeline.predictions import write_predictions
+from sbert_triplet.pipeline.suite_entry import suite_entry
 from sbert_triplet.training.fold import described
 
 FEWEST_OF_A_SLICE = 5
@@ -39,6 +40,7 @@ class Found:
     topics: dict[str, dict[str, float]] = field(default_factory=dict)
     slices: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     pool: dict[str, float | int | None] | None = None
+    suite: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -66,6 +68,7 @@ def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folde
         topics=topics,
         slices=slices,
         pool=_pool(evidence),
+        suite=suite_entry(evidence, before, after),
         notes=tuple(notes),
     )
 

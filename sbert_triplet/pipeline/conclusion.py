@@ -27,6 +27,8 @@ def conclude(say: Callable[[str], None], report: Mapping[str, Any], out: Path) -
         say(f"{name:<{NAME_WIDTH}} {_compared(entry)}")
     if (value := (report.get("bm25") or {}).get(main)) is not None:
         say(f"{main:<{NAME_WIDTH}} BM25 {_number(value)}")
+    for task, found in ((report.get("suite") or {}).get("tasks") or {}).items():
+        say(f"{task[:NAME_WIDTH]:<{NAME_WIDTH}} {_compared(found['metrics'][found['main_metric']])}")
     if general := report.get("general"):
         say(f"{'everyday text':<{NAME_WIDTH}} {_compared(general)}")
     say("")

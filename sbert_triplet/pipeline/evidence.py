@@ -18,6 +18,7 @@ from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.evaluation.held_out import HeldOut, Scored, hold_out
 from sbert_triplet.evaluation.metrics import Metric, Task
 from sbert_triplet.evaluation.probe import load_probe, probe_hits, probe_texts
+from sbert_triplet.evaluation.suites import LoadedSuite, measure_suite
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.start import Encoder
@@ -34,13 +35,15 @@ class Measured:
     """One model: its scores on each part, and its hits on the general check.
 
     ``under_training``: scores by the training distance, where the model cannot be served with it.
-    ``cut``: scores on the first part of the embeddings cut to so many dimensions.
+    ``cut``: scores on the first part of the embeddings cut to so many dimensions. ``suite``: scores on each
+    task of the recipe's suite, by its name.
     """
 
     parts: list[Scored]
     general: FloatArray | None
     under_training: list[Scored] | None = None
     cut: Mapping[int, Scored] = field(default_factory=dict)
+    suite: Mapping[str, Scored] = field(default_factory=dict)
 
 
 def measured_on(data: Gathered, metrics: Sequence[Metric], split: str = "test") -> HeldOut:
@@ -101,7 +104,9 @@ class Evidence:
         training_precision: str = "fp32",
         progress: Progress | None = None,
         scratch: Path | None = None,
+        suite: LoadedSuite | None = None,
     ) -> None:
+        self.suite = suite
         self.recipe, self.data, self.held_out, self.encoder = recipe, data, held_out, encoder
         self.metric = held_out.main.name
         self._progress, self.scratch = progress, scratch
@@ -148,6 +153,21 @@ class Evidence:
             self.general(model),
             None if distance is None else self.held_out.score(embedder.compared_by(distance)),
             {size: main.score(embedder.cut(size)) for size in nested_dimensions(self.loss)},
+            self._on_suite(model, keep),
+        )
+
+    def _on_suite(self, model: SentenceTransformer, keep: bool) -> Mapping[str, Scored]:
+        if self.suite is None:
+            return {}
+        tell = self._progress
+        return measure_suite(
+            self.suite,
+            model,
+            precision=self.precision,
+            budget=self.recipe.train.group_tokens,
+            cache=EmbeddingCache.of_the_person() if keep else None,
+            scratch=self.scratch,
+            progress=(lambda done, total: tell("encoding the suite", done, total)) if tell else None,
         )
 
     def on_dev(self) -> float:

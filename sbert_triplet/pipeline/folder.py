@@ -16,6 +16,7 @@ FINISHED = "report.json"
 RECIPE = "recipe.yaml"
 LOG = "log.jsonl"
 REPLACED = ".replaced"
+EVALUATION = "evaluation.json"
 NEGATIVES, SUSPECTS = "negatives", "suspects.parquet"
 OWN = (
     RECIPE,
@@ -71,6 +72,20 @@ class RunFolder:
         written = self.path / "data.json"
         if written.exists() and not _has(written, "findings"):
             raise InputError(f"{written}: is no audit's; name another folder with --out")
+
+    def refuse_unless_for_evaluation(self, overwrite: bool) -> None:
+        """Raise InputError where the folder cannot be made, or holds an evaluation or something else."""
+        self._refuse_unreachable()
+        if not self.path.exists():
+            return
+        if (self.path / EVALUATION).exists() and not overwrite:
+            raise InputError(
+                f"{self.path}: holds an evaluation; name another folder with --out, or give --overwrite to "
+                "replace it"
+            )
+        found = sorted(item.name for item in self.path.iterdir())
+        if found and not _has(self.path / EVALUATION, "models"):
+            raise InputError(f"{self.path}: holds other files ({found[0]}); name another folder with --out")
 
     def refuse_unless_for_mining(self, overwrite: bool) -> None:
         """Raise InputError where the folder cannot be made, or a finished run or negatives lie in it."""

@@ -15,6 +15,7 @@ from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.errors import GainNotShownError, InputError
 from sbert_triplet.evaluation.audit import Audit
 from sbert_triplet.evaluation.held_out import HeldOut
+from sbert_triplet.evaluation.suites import LoadedSuite
 from sbert_triplet.pipeline.checking import (
     audit_data,
     duration,
@@ -32,6 +33,7 @@ from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.marks import refuse_to_lose_marks
+from sbert_triplet.pipeline.measured_data import suite_of
 from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
 from sbert_triplet.pipeline.plan import Plan, plan_training
 from sbert_triplet.pipeline.recorded import recorded_yaml
@@ -100,6 +102,7 @@ class Prepared:
     dev: HeldOut | None
     recipe_yaml: str
     scratch: Path
+    suite: LoadedSuite | None = None
 
 
 def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None) -> Run:
@@ -161,6 +164,7 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
         training_precision=ready.plan.settings.precision,
         progress=options.progress,
         scratch=ready.scratch,
+        suite=ready.suite,
     )
     options.say(f"Measuring the base model on {evidence.size()}, in {evidence.precision}")
     before = evidence.measure(ready.encoder.model, keep=True)
@@ -200,6 +204,7 @@ def prepare(
     metrics = choose_metrics(recipe, data)
     held_out = measured_on(data, metrics)
     refuse_unknown_slices(recipe.evaluate.slices, data.test)
+    suite = suite_of(recipe, folder)
     tokens = encoder.tokens(data)
     audit = None
     if recipe.mine.negatives is not None:
@@ -223,7 +228,7 @@ def prepare(
         audit = audit_data(recipe, data, encoder, tokens, plan)
         tell_findings(options, recipe, data, audit)
     text = recorded_yaml(resolved, plan.decisions, folder)
-    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch)
+    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch, suite)
 
 
 def load(

@@ -164,6 +164,7 @@ def report_of(
         "general": _general(found),
         "slices": found.slices or None,
         "weight_line": line.as_json() if line else None,
+        "suite": found.suite,
         "train": _training(ready, trained),
         "model": _described(ready, model),
         "data": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +27,14 @@ _COLUMNS = {
 
 
 def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts: Texts) -> None:
+    """``write_items`` of base and tuned model."""
+    write_items(file, part, {"base": base, "tuned": tuned}, texts)
+
+
+def write_items(file: Path, part: Part, models: Mapping[str, Scored], texts: Texts) -> None:
     """One row an item: the test row it came from, its texts, the value of the part's first metric (or the
-    prediction) of both models, the first results of each for retrieval, and the value of every other
-    metric that is a mean of items.
+    prediction) of each model by its name, the first results of each for retrieval, and the value of every
+    other metric that is a mean of items.
     """
     columns: dict[str, pa.Array] = {
         "item": pa.array(np.arange(len(part.items))),
@@ -40,13 +45,13 @@ def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts
     if part.gold is not None:
         columns["gold"] = pa.array(part.gold)
     metric = part.metrics[0].name
-    for name, scored in (("base", base), ("tuned", tuned)):
+    for name, scored in models.items():
         values = scored.values[metric].per_item
         columns[name] = pa.array(values if values is not None else scored.predictions)
         if scored.top_ids is not None and part.retrieval is not None:
             columns |= _results(name, part, scored.top_ids[:, :FIRST_RESULTS], texts)
     for other in part.metrics[1:]:
-        for name, scored in (("base", base), ("tuned", tuned)):
+        for name, scored in models.items():
             if (values := scored.values[other.name].per_item) is not None:
                 columns[f"{name} {other.name}"] = pa.array(values)
     write_parquet(pa.table(columns), file)

@@ -12,6 +12,7 @@ from sbert_triplet.pipeline.tasks import BASE
 from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.mine import MineRecipe
 from sbert_triplet.recipe.model import Recipe
+from sbert_triplet.recipe.reading import ENDINGS
 from sbert_triplet.recipe.sources import Source
 from sbert_triplet.recipe.writing import resolved_yaml
 
@@ -48,6 +49,9 @@ def recorded_yaml(recipe: Recipe, decisions: Mapping[str, Any], folder: Path | N
             update={"reference": _encoder(recipe.curriculum.reference, folder)}
         ),
         "mine": _mine(recipe.mine, folder),
+        "evaluate": recipe.evaluate.model_copy(
+            update={"suite": None if recipe.evaluate.suite is None else _suite(recipe.evaluate.suite, folder)}
+        ),
     }
     return resolved_yaml(recipe.model_copy(update=changes), decisions)
 
@@ -65,6 +69,11 @@ def _mine(mine: MineRecipe, folder: Path | None) -> MineRecipe:
         "marks": None if mine.marks is None else whole_path(mine.marks, folder),
     }
     return mine.model_copy(update=changes)
+
+
+def _suite(name: str, folder: Path | None) -> str:
+    """The whole path of a suite's file; the name of one that comes with the package."""
+    return whole_path(name, folder) if Path(name).suffix.lower() in ENDINGS else name
 
 
 def _encoder(name: str, folder: Path | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sysconfig
+from difflib import get_close_matches
 from pathlib import Path
 
 from sbert_triplet.errors import RecipeError
@@ -41,7 +42,11 @@ def _described(folder: Path) -> dict[str, str]:
 def _named(what: str, name: str, folder: Path) -> Path:
     names = list(_described(folder))
     if name not in names:
-        raise RecipeError(f"{what} {name}: does not come with the package; there are {', '.join(names)}")
+        close = get_close_matches(name.lower(), names, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise RecipeError(
+            f"{what} {name}: does not come with the package; there are {', '.join(names)}{hint}"
+        )
     return folder / f"{name}.yaml"
 
 

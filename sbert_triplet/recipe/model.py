@@ -24,6 +24,7 @@ from sbert_triplet.recipe.values import (
     WHOLE,
     Auto,
     Expected,
+    FilledText,
     Flag,
     Names,
     OneOrMany,
@@ -78,6 +79,12 @@ class EvaluateRecipe(Section):
     )
     dev: ShareOrRows = Field(default=0.1, description="Held out for dev: a share, or a number of rows")
     test: ShareOrRows = Field(default=0.1, description="Held out for test: a share, or a number of rows")
+    suite: FilledText | None = Field(
+        default=None,
+        description="Measure base and tuned model on a suite too: one that comes with the package, by its "
+        "name, or a YAML file",
+        examples=["sts"],
+    )
     slices: Names = Field(default=(), description="Columns to show results by", examples=["language"])
     bm25: Flag = Field(default=True, description="BM25 as a third row beside base and tuned (retrieval)")
     precision: Literal["auto", "fp32", "bf16"] = Field(

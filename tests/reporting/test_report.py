@@ -16,8 +16,19 @@ from sbert_triplet.reporting.sections import SECTIONS
 from sbert_triplet.reporting.tables import Cell, Column, Table
 
 Write = Callable[..., Path]
-KEYS = ["verdict", "results", "training-distance", "dimensions", "training", "general", "weight-line"]
-KEYS += ["slices", "items", "negatives", "data", "recipe", "environment"]
+KEYS = [
+    "verdict",
+    "results",
+    "training-distance",
+    "dimensions",
+    "training",
+    "suite",
+    "general",
+    "weight-line",
+    "slices",
+    "items",
+]
+KEYS += ["negatives", "data", "recipe", "environment"]
 VOID = {"meta", "link", "br", "input"}
 
 
@@ -85,6 +96,9 @@ def test_every_section_says_what_it_should(run_folder: Write) -> None:
     assert "Loss" in said["training"]
     assert "nDCG@10 on the dev split" in said["training"]
     assert "Learning rate" in said["training"]
+    assert "Mean over the tasks: base 0.800, tuned 0.790." in said["suite"]
+    assert "which flatter the tuned model: 12 of STS-B." in said["suite"]
+    assert "STS-B (Spearman) 0.820 0.810 −0.010 −0.014 to −0.006 0.002 1,379" in said["suite"]
     assert "No loss is shown" in said["general"]
     assert "cooking 0.950 0.930 −0.020" in said["general"]
     assert "de 310 0.640 0.672 +0.032 −0.004 to +0.066" in said["slices"]
@@ -138,6 +152,12 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
     report["training_distance"] = {"name": hostile, "metrics": {hostile: report["metrics"]["AP"]}}
     report["dimensions"] = {hostile: {hostile: report["metrics"]["AP"]}}
     report["weight_line"].update(metric=hostile, reason=hostile, measured_on=hostile)
+    task = {
+        "main_metric": hostile,
+        "metrics": {hostile: report["metrics"]["AP"]},
+        "items_seen_in_training": 3,
+    }
+    report["suite"] = {"name": hostile, "tasks": {hostile: task}}
     report["data"].update(sources=[hostile], roles={hostile: hostile}, notes=[hostile], split=hostile)
     report["model"].update(name=hostile, prompts={hostile: hostile})
     data = {
@@ -154,6 +174,7 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
         "results",
         "training-distance",
         "dimensions",
+        "suite",
         "general",
         "weight-line",
         "slices",

@@ -1,0 +1,177 @@
+"""The tables of models side by side: quality, compressed quality, cost, MTEB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sbert_triplet.evaluation.verdict import reading
+from sbert_triplet.reporting import numbers
+from sbert_triplet.reporting.plain_table import Cell
+from sbert_triplet.reporting.record import mapping
+
+DIGITS = 4
+FORMS = ("fp32", "fp16", "int8", "binary")
+NAN = float("nan")
+Columns = list[tuple[Cell, list[Cell]]]
+
+
+def tables(record: Mapping[str, Any]) -> list[tuple[str, list[str], Columns, str]]:
+    """Title, names of the rows, columns and legend of each table that there is something for."""
+    found = [_quality(record), _compressed(record), _cost(record), _mteb(record)]
+    return [table for table in found if table is not None]
+
+
+def _quality(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] | None:
+    rows, tasks = record["models"], record["tasks"]
+    if not tasks:
+        return None
+    columns: Columns = []
+    for task in tasks:
+        name, metric = task["name"], task["main_metric"]
+        cells = [
+            compared_cell(
+                mapping(mapping(row.get("results")).get(name)).get(metric),
+                mapping(mapping(row.get("against_first")).get(name)).get(metric),
+            )
+            for row in rows
+        ]
+        columns.append(((name, f"{metric}, n = {numbers.count(task['items'])}"), cells))
+    averages = [row.get("average") for row in rows]
+    if any(value is not None for value in averages):
+        columns.append((("average", "of the tasks"), [(numbers.fixed(value, DIGITS),) for value in averages]))
+    made = sum(len(mapping(row.get("against_first"))) for row in rows)
+    legend = ""
+    if made:
+        legend = (
+            f"Below a value: its difference from {record['first']} with p and the 95 % interval (paired "
+            "bootstrap). p: paired randomisation, adjusted by Holm for the "
+            f"{made} comparison{'s' if made > 1 else ''} of this table. "
+            "▲ better, ▼ worse: interval and p are clear of chance. ~: the interval is approximate."
+        )
+    title = "Quality" + (f", and the difference from {record['first']}" if made else "")
+    return title, [row["label"] for row in rows], columns, legend
+
+
+def _compressed(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] | None:
+    rows = [row for row in record["models"] if mapping(row.get("compressed"))]
+    if not rows:
+        return None
+    tasks = [task for task in record["tasks"] if any(task["name"] in row["compressed"] for row in rows)]
+    names: list[str] = []
+    cells: dict[str, list[Cell]] = {task["name"]: [] for task in tasks}
+    for row in rows:
+        forms = dict.fromkeys(form for found in row["compressed"].values() for form in found)
+        names += [row["label"], *(f"  {form}" for form in forms)]
+        for task in tasks:
+            found = mapping(row["compressed"].get(task["name"]))
+            full = mapping(mapping(row.get("results")).get(task["name"])).get(task["main_metric"])
+            cells[task["name"]].append((numbers.fixed(full, DIGITS),))
+            for form in forms:
+                entry = mapping(found.get(form))
+                cells[task["name"]].append(compared_cell(entry.get("value"), entry or None))
+    columns: Columns = [((task["name"], task["main_metric"]), cells[task["name"]]) for task in tasks]
+    per_result = mapping(record.get("settings")).get("candidates_for_each_result")
+    legend = (
+        "Below a value: its difference from the same model's full precision. Queries are never compressed. "
+        f"binary: {per_result} candidates for each result by Hamming distance, put in order against the "
+        "documents' signs; then int8: against their int8 form."
+    )
+    return "Retrieval with compressed documents", names, columns, legend
+
+
+def _cost(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] | None:
+    rows = [row for row in record["models"] if row.get("kind") == "model" and row.get("dimensions")]
+    if not rows:
+        return None
+    columns: Columns = [
+        (("dims",), [(numbers.count(row["dimensions"]),) for row in rows]),
+        (("tokens",), [(numbers.count(row.get("max_length")),) for row in rows]),
+        (("weights",), [(_millions(row.get("parameters")),) for row in rows]),
+    ]
+    if any(row.get("speed") for row in rows):
+        speeds = [mapping(row.get("speed")) for row in rows]
+        columns += [
+            (("query", "ms"), [(numbers.fixed(speed.get("query_ms"), 1),) for speed in speeds]),
+            (("texts", "/ s"), [(numbers.count(speed.get("texts_per_second")),) for speed in speeds]),
+        ]
+    for form in FORMS:
+        sizes = [mapping(row.get("bytes_per_million_texts")).get(form) for row in rows]
+        columns.append(((form,), [(_megabytes(size),) for size in sizes]))
+    settings, machine = mapping(record.get("settings")), mapping(record.get("environment"))
+    legend = (
+        "dims: numbers of an embedding; tokens: the longest text that is read whole. Speed on this machine ("
+        f"{machine.get('processor') or machine.get('platform')}, "
+        f"{settings.get('device')}, {settings.get('precision')}): medians, the models in turns; texts in "
+        f"batches of {settings.get('batch_size')}. Last four: bytes of the embeddings of a million texts."
+    )
+    return "Cost", [row["label"] for row in rows], columns, legend
+
+
+def _mteb(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] | None:
+    measured = mapping(record.get("mteb"))
+    if not measured:
+        return None
+    keys = {
+        (each["task"], each["split"], each["subset"], each["main_metric"]): None
+        for results in measured.values()
+        for each in results
+    }
+    first = next(iter(measured))
+    columns: Columns = []
+    for task, split, subset, metric in keys:
+        values = {
+            label: next(
+                (
+                    each["metrics"].get(metric)
+                    for each in results
+                    if (each["task"], each["split"], each["subset"]) == (task, split, subset)
+                ),
+                None,
+            )
+            for label, results in measured.items()
+        }
+        cells: list[Cell] = []
+        for label, value in values.items():
+            base = values[first]
+            shown = [] if label == first or value is None or base is None else [numbers.signed(value - base)]
+            cells.append((numbers.fixed(value, DIGITS), *shown))
+        where = ", ".join([split, *([subset] if subset != "default" else [])])
+        columns.append(((f"{task} ({where})", metric), cells))
+    legend = "By mteb itself, whose results have no values of single items: differences without intervals."
+    return "MTEB", list(measured), columns, legend
+
+
+def compared_cell(value: object, comparison: Mapping[str, Any] | None) -> Cell:
+    """A value; under it the difference with p, and its interval."""
+    shown = numbers.fixed(value, DIGITS)
+    if comparison is None:
+        return (shown,)
+    p_value = comparison.get("adjusted_p", comparison.get("p_value"))
+    low, high = comparison.get("low"), comparison.get("high")
+    known = numbers.number(low) is not None and numbers.number(high) is not None
+    mark = ""
+    if known:
+        found = reading(*(NAN if each is None else each for each in (low, high, p_value)))
+        mark = {"better": " ▲", "worse": " ▼"}.get(found, "")
+    p_shown = numbers.p_value(p_value)
+    p_shown = f", p {p_shown}" if p_shown.startswith("<") else f", p = {p_shown}"
+    interval = numbers.interval(low, high) + (" ~" if comparison.get("approximate") else "")
+    return (
+        f"{shown}{mark}",
+        numbers.signed(comparison.get("difference"))
+        + (p_shown if numbers.number(p_value) is not None else ""),
+        interval if known else "no interval",
+    )
+
+
+def _megabytes(size: object) -> str:
+    figure = numbers.number(size)
+    if figure is None:
+        return numbers.NONE
+    return f"{figure / 1e9:.2f} GB" if figure >= 1e9 else f"{figure / 1e6:.0f} MB"
+
+
+def _millions(value: object) -> str:
+    figure = numbers.number(value)
+    return numbers.NONE if figure is None else f"{figure / 1e6:.1f} M"
