@@ -66,6 +66,7 @@ bench: $(VENV)/.test
 	$(BIN)/python eval/hard_negatives.py $(DATA)
 	$(BIN)/python eval/intervals.py
 	$(BIN)/python eval/quality.py $(DATA)
+	$(BIN)/python eval/experiments/all.py $(DATA)
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
@@ -11,11 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
 from hard_negatives_sets import Prepared
 from mining_process import only_cache
-from numpy.typing import NDArray
+from outcomes import as_text, log_entries, values_by_item
+from paces import FEWEST_STEPS, step_seconds, timed_run
 from runs import figures_of
 
 from sbert_triplet.encoding.loading import EMBEDDED_MODEL
@@ -27,13 +25,7 @@ from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.reading import recipe_from
 
 Results = dict[str, Any]
-FloatArray = NDArray[np.float64]
 METRIC = "nDCG@10"
-TRIES = 3
-"""How often the first run of a pace is made, where it took too long or not long enough."""
-FEWEST_STEPS = 4
-DIGITS = 4
-"""Of values by query in the results."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +120,8 @@ def one_run(plan: Plan, rows: Prepared, name: str, seed: int, steps: int | None)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
         figures = figures_of(Request(recipe, name, ""), out)
-        items = pq.read_table(out / "predictions" / "items.parquet", columns=["item", "row", "base", "tuned"])
-        entries = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    order = np.argsort(items["row"].to_numpy(), kind="stable")
-    base, tuned = (items[column].to_numpy()[order] for column in ("base", "tuned"))
+        base, tuned = values_by_item(out)
+        entries = log_entries(out)
     train, refreshes = figures["train"], [entry["refresh"] for entry in entries if "refresh" in entry]
     return {
         "set": rows.name,
@@ -150,16 +140,6 @@ def one_run(plan: Plan, rows: Prepared, name: str, seed: int, steps: int | None)
     }
 
 
-def as_text(values: FloatArray) -> str:
-    """Values by query as one text, which a file of results holds on one line."""
-    return " ".join(f"{value:.{DIGITS}f}".rstrip("0").rstrip(".") for value in values)
-
-
-def as_values(text: str) -> FloatArray:
-    """What ``as_text`` wrote."""
-    return np.array([float(word) for word in text.split()])
-
-
 def paced_run(plan: Plan, rows: Prepared, name: str, seed: int, kept: Results) -> Results:
     """A run whose training takes ``plan.seconds``, refreshes included.
 
@@ -170,16 +150,13 @@ def paced_run(plan: Plan, rows: Prepared, name: str, seed: int, kept: Results) -
     method, paces = METHODS[name], kept.setdefault("paces", {})
     if (known := paces.get(method.pace)) is not None:
         return one_run(plan, rows, name, seed, known["steps"])
-    steps = _first_guess(plan, method, kept)
-    for attempt in range(TRIES):
-        found = one_run(plan, rows, name, seed, steps)
-        off = found["seconds"] / plan.seconds - 1
-        print(f"{found['steps']} steps in {found['seconds']:.1f} s ({off:+.0%})", file=sys.stderr, flush=True)
-        if abs(off) <= plan.tolerance or attempt == TRIES - 1:
-            break
-        steps = _steps_within(plan.seconds - found["refresh_seconds"], found)
-    step = (found["seconds"] - found["refresh_seconds"]) / found["steps"]
-    paces[method.pace] = {"steps": found["steps"], "step_seconds": step}
+    found = timed_run(
+        lambda steps: one_run(plan, rows, name, seed, steps),
+        plan.seconds,
+        plan.tolerance,
+        _first_guess(plan, method, kept),
+    )
+    paces[method.pace] = {"steps": found["steps"], "step_seconds": step_seconds(found)}
     return found
 
 
@@ -191,11 +168,6 @@ def _first_guess(plan: Plan, method: Method, kept: Results) -> int | None:
         sys.exit(f"{method.words}: the pace of {METHODS[PACED_BY].words} is needed, measure that first")
     left = plan.seconds - mining
     return max(int(left / pace["step_seconds"]), FEWEST_STEPS)
-
-
-def _steps_within(seconds: float, found: Results) -> int:
-    step = (found["seconds"] - found["refresh_seconds"]) / found["steps"]
-    return max(int(seconds / step), FEWEST_STEPS)
 
 
 def mining_seconds(plan: Plan, rows: Prepared, name: str, cache: Path) -> float:

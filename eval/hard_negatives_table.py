@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from hard_negatives_runs import METHODS, METRIC, FloatArray, as_values
+from hard_negatives_runs import METHODS, METRIC
+from outcomes import FloatArray, as_values
 
 from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.significance import compare_items

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from hard_negatives_runs import FloatArray, as_values
+from outcomes import FloatArray, as_values
 from quality_plan import Results
 
 from sbert_triplet.evaluation.resampling import Statistic

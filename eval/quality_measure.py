@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from hard_negatives_runs import FloatArray
+from outcomes import FloatArray
 from quality_plan import LABELS, METRICS, PAIRS, RETRIEVAL, SCORES, TRIPLETS, Job, Plan
 from quality_sets import JUDGED
 from sentence_transformers import SentenceTransformer

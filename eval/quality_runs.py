@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hard_negatives_runs import as_text
+from outcomes import as_text
 from quality_compare import metric_value
 from quality_measure import Items, measured, over_folds
 from quality_ours import Limit

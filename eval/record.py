@@ -14,12 +14,14 @@ from sbert_triplet.pipeline.folder import finite
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "eval" / "results"
+GENERATED = ("eval/results", "eval/claims.md")
+"""What measurements write: it does not change what is measured."""
 
 
 def commit() -> str:
-    """The commit that was measured, marked where files other than results differ from it."""
+    """The commit that was measured, marked where other files than those ``GENERATED`` differ from it."""
     named = _git("rev-parse", "--short=12", "HEAD").stdout.strip()
-    changed = _git("diff", "--quiet", "HEAD", "--", ".", ":!eval/results").returncode
+    changed = _git("diff", "--quiet", "HEAD", "--", ".", *(f":!{made}" for made in GENERATED)).returncode
     return f"{named}-dirty" if named and changed else named or "unknown"
 
 
@@ -48,8 +50,8 @@ def read(name: str) -> Any:
 
 def write(name: str, figures: Any) -> Path:
     """Write ``eval/results/NAME.json``."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     record = {**measured_by(), "machine": environment(), "results": figures}
     file.write_text(json.dumps(finite(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return file

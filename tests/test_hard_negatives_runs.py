@@ -34,7 +34,7 @@ def test_short_form(load: Load) -> None:
         assert run["steps"] == kept["paces"][runs.METHODS[name].pace]["steps"]
         assert run["base"] == found["in-batch"]["base"] > 0.1
         for column in ("base", "tuned"):
-            values = runs.as_values(run[f"{column}_by_query"])
+            values = load("outcomes").as_values(run[f"{column}_by_query"])
             assert len(values) == kept["test"] == 30
             assert values.mean() == pytest.approx(run[column], abs=1e-4)
     assert found["once"]["steps"] == found["filters"]["steps"] == found["curriculum"]["steps"]
@@ -133,7 +133,7 @@ def test_recipes_of_the_methods(load: Load, tmp_path: Path) -> None:
 
 def test_table_of_means_over_seeds(load: Load) -> None:
     """Two seeds of 40 queries: half of the queries gain 0.2 and 0.4 over in-batch negatives."""
-    runs, tables = load("hard_negatives_runs"), load("hard_negatives_table")
+    tables, outcomes = load("hard_negatives_table"), load("outcomes")
 
     def run(method: str, seed: int, more: float) -> dict[str, Any]:
         values = np.where(np.arange(40) % 2, 0.5 + more, 0.5)
@@ -142,7 +142,7 @@ def test_table_of_means_over_seeds(load: Load) -> None:
             "base": 0.4,
             "tuned": float(values.mean()),
             "refresh_seconds": 0.0,
-            "tuned_by_query": runs.as_text(values),
+            "tuned_by_query": outcomes.as_text(values),
         }
 
     made = [run("in-batch", 1, 0), run("in-batch", 2, 0), run("once", 2, 0.4), run("once", 1, 0.2)]
@@ -160,10 +160,10 @@ def test_table_of_means_over_seeds(load: Load) -> None:
 
 
 def test_values_by_query_are_kept_as_text(load: Load) -> None:
-    runs = load("hard_negatives_runs")
-    text = runs.as_text(np.array([0.0, 1.0, 0.63093, 0.5]))
+    outcomes = load("outcomes")
+    text = outcomes.as_text(np.array([0.0, 1.0, 0.63093, 0.5]))
     assert text == "0 1 0.6309 0.5"
-    assert runs.as_values(text).tolist() == [0, 1, 0.6309, 0.5]
+    assert outcomes.as_values(text).tolist() == [0, 1, 0.6309, 0.5]
 
 
 @pytest.mark.parametrize("name", ["mlquestions", "medquad"])
