@@ -11,12 +11,16 @@ import numpy as np
 
 from sbert_triplet.evaluation.bm25 import evaluate_bm25
 from sbert_triplet.evaluation.metrics import Metric, Task
+from sbert_triplet.evaluation.multiple import adjust
 from sbert_triplet.evaluation.probe import load_probe
 from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.significance import compare_items
 from sbert_triplet.pipeline.evidence import Evidence, Measured
+from sbert_triplet.pipeline.line_points import Searched
+from sbert_triplet.pipeline.portraits import MAP, health_record, similarities_record, write_map
 from sbert_triplet.pipeline.predictions import write_predictions
 from sbert_triplet.pipeline.suite_entry import suite_entry
+from sbert_triplet.pipeline.threshold import SameFrom
 from sbert_triplet.training.fold import described
 
 FEWEST_OF_A_SLICE = 5
@@ -28,6 +32,7 @@ class Found:
 
     ``training_distance``: its name and every metric under it, where the model is served with another.
     ``dimensions``: the metrics of the first part, on embeddings cut to so many dimensions.
+    ``sample``: ``similarities``, ``health`` and ``map`` of ``report.json``. ``thresholds``: of both models.
     """
 
     main: Metric
@@ -42,6 +47,10 @@ class Found:
     pool: dict[str, float | int | None] | None = None
     suite: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    sample: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, SameFrom | None] = field(default_factory=dict)
+    line: Searched | None = None
+    curve: Mapping[str, Any] | None = None
 
 
 def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folder: Path) -> Found:
@@ -57,7 +66,7 @@ def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folde
     return Found(
         main=held_out.main,
         task=held_out.parts[0].task,
-        metrics=held_out.compare(before.parts, after.parts, seed=seed),
+        metrics=adjust(held_out.compare(before.parts, after.parts, seed=seed)),
         bm25=_bm25(evidence) if recipe.evaluate.bm25 else {},
         training_distance=_under_training(evidence, before, after),
         dimensions={
@@ -70,7 +79,31 @@ def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folde
         pool=_pool(evidence),
         suite=suite_entry(evidence, before, after),
         notes=tuple(notes),
+        sample=_sample(evidence, before, after, folder),
+        thresholds={"base": before.threshold, "tuned": after.threshold},
     )
+
+
+def _sample(evidence: Evidence, before: Measured, after: Measured, folder: Path) -> dict[str, Any]:
+    """Base and tuned on a sample of the held-out rows; the map of its texts is written into ``folder``."""
+    base, tuned = before.portrait, after.portrait
+    if base is None or tuned is None or not len(evidence.sample):
+        return {}
+    data = evidence.data
+    laid_out = write_map(
+        folder / MAP,
+        evidence.sample,
+        base,
+        tuned,
+        texts=lambda ids: data.texts.texts(list(ids)),
+        class_names=data.test.label_names,
+        seed=evidence.recipe.train.seed,
+    )
+    return {
+        "similarities": similarities_record(base, tuned),
+        "health": health_record(base, tuned),
+        "map": laid_out,
+    }
 
 
 def _under_training(

@@ -17,11 +17,14 @@ from sbert_triplet.encoding.tokens import Side, TokenTable, ends_in_routes, form
 from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.evaluation.held_out import HeldOut, Scored, hold_out
 from sbert_triplet.evaluation.metrics import Metric, Task
+from sbert_triplet.evaluation.portrait import Portrait, portray
 from sbert_triplet.evaluation.probe import load_probe, probe_hits, probe_texts
+from sbert_triplet.evaluation.sample import draw_sample
 from sbert_triplet.evaluation.suites import LoadedSuite, measure_suite
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.start import Encoder
+from sbert_triplet.pipeline.threshold import SameFrom, classes_of, same_from
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.fold import nested_dimensions, served_model, unnamed_distance
 
@@ -36,7 +39,8 @@ class Measured:
 
     ``under_training``: scores by the training distance, where the model cannot be served with it.
     ``cut``: scores on the first part of the embeddings cut to so many dimensions. ``suite``: scores on each
-    task of the recipe's suite, by its name.
+    task of the recipe's suite, by its name. ``portrait``: what it makes of a sample of the first part.
+    ``threshold``: from which similarity on two texts are the same.
     """
 
     parts: list[Scored]
@@ -44,6 +48,8 @@ class Measured:
     under_training: list[Scored] | None = None
     cut: Mapping[int, Scored] = field(default_factory=dict)
     suite: Mapping[str, Scored] = field(default_factory=dict)
+    portrait: Portrait | None = None
+    threshold: SameFrom | None = None
 
 
 def measured_on(data: Gathered, metrics: Sequence[Metric], split: str = "test") -> HeldOut:
@@ -113,6 +119,7 @@ class Evidence:
         self.tokens = tokens
         self._routed: TokenTable | None = None
         self.loss, self._dev = loss, dev
+        self.sample = draw_sample(held_out.parts[0], classes_of(held_out, data.test), seed=recipe.train.seed)
         self.unnamed = unnamed_distance(loss)
         self.precision = self._choose(training_precision)
 
@@ -147,13 +154,15 @@ class Evidence:
         embedder = self._embedder(model, EmbeddingCache.of_the_person() if keep else None)
         embedder.prepare(self.held_out.wanted)
         parts = self.held_out.score(embedder)
-        distance, main = self.unnamed, self.held_out.parts[0]
+        distance, main, seed = self.unnamed, self.held_out.parts[0], self.recipe.train.seed
         return Measured(
             parts,
             self.general(model),
             None if distance is None else self.held_out.score(embedder.compared_by(distance)),
             {size: main.score(embedder.cut(size)) for size in nested_dimensions(self.loss)},
             self._on_suite(model, keep),
+            portray(self.sample, main, parts[0], embedder, seed=seed),
+            self._threshold(parts[0], embedder),
         )
 
     def _on_suite(self, model: SentenceTransformer, keep: bool) -> Mapping[str, Scored]:
@@ -169,6 +178,12 @@ class Evidence:
             scratch=self.scratch,
             progress=(lambda done, total: tell("encoding the suite", done, total)) if tell else None,
         )
+
+    def scores(self, model: SentenceTransformer) -> list[Scored]:
+        """The scores of each part alone, by ``model``."""
+        embedder = self._embedder(model)
+        embedder.prepare(self.held_out.wanted)
+        return self.held_out.score(embedder)
 
     def on_dev(self) -> float:
         """The main metric on the dev split, of the model as it would be saved now."""
@@ -197,6 +212,22 @@ class Evidence:
         if ends_in_routes(model):
             sentences = _encoded(model, "left", list(probe.sentences))
         return probe_hits(sentences, paraphrases, near_misses, str(model.similarity_fn_name))
+
+    def _threshold(self, scored: Scored, embedder: Embedder) -> SameFrom | None:
+        """None where no dev row is there, or none that says what is the same."""
+        try:
+            dev = self.dev
+        except InputError:
+            return None
+        return same_from(
+            dev,
+            embedder,
+            labels=(classes_of(dev, self.data.dev), classes_of(self.held_out, self.data.test)),
+            memory=self.data.train if self.data.kind is Kind.LABELLED else None,
+            test=(self.held_out.parts[0], scored),
+            precision=self.recipe.evaluate.same_precision,
+            seed=self.recipe.train.seed,
+        )
 
     def _embedder(self, model: SentenceTransformer, cache: EmbeddingCache | None = None) -> Embedder:
         tell = self._progress

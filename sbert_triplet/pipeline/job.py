@@ -32,6 +32,7 @@ from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
+from sbert_triplet.pipeline.learning_curve import curve_up_to_now, points_of_curve
 from sbert_triplet.pipeline.marks import refuse_to_lose_marks
 from sbert_triplet.pipeline.measured_data import suite_of
 from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
@@ -103,6 +104,7 @@ class Prepared:
     recipe_yaml: str
     scratch: Path
     suite: LoadedSuite | None = None
+    folder: Path | None = None
 
 
 def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None) -> Run:
@@ -174,18 +176,19 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
     evidence.data = replace(evidence.data, documents_seen=trained.documents_seen)
     home.drop_empty("checkpoints")
+    points = points_of_curve(ready, options.say) if ready.recipe.evaluate.learning_curve else []
     if not leads():
         return {}
     options.say(f"Trained {trained.steps:,} steps in {duration(trained.seconds)}")
+    curve = curve_up_to_now(points, evidence, trained, before) if points else None
     line = search.carry_out(trained.tokens, options.say) if search else None
     options.say("Measuring the tuned model")
     served = evidence.served()
     after = evidence.measure(served)
     found = gather_evidence(evidence, before, after, home.path / "predictions")
-    shipped = save_models(home.path, ready, found, served, line)
-    report = report_of(
-        ready, trained, found, served, shipped, home.path, options.command, evidence.precision, line
-    )
+    found = replace(found, line=line, curve=curve)
+    shipped = save_models(home.path, ready, found, served)
+    report = report_of(ready, trained, found, served, shipped, home.path, options.command, evidence.precision)
     home.write_json("report.json", report)
     write_report(home.path)
     home.finish()
@@ -228,7 +231,7 @@ def prepare(
         audit = audit_data(recipe, data, encoder, tokens, plan)
         tell_findings(options, recipe, data, audit)
     text = recorded_yaml(resolved, plan.decisions, folder)
-    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch, suite)
+    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch, suite, folder)
 
 
 def load(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
@@ -19,10 +20,13 @@ from sbert_triplet.errors import MachineError
 from sbert_triplet.evaluation.audit import Audit
 from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.verdict import plain_sentence, verdict
+from sbert_triplet.pipeline.causes import causes_record
 from sbert_triplet.pipeline.comparison import Found
+from sbert_triplet.pipeline.energy import energy_estimate
 from sbert_triplet.pipeline.environment import environment, peak_memory_bytes
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.start import Encoder
+from sbert_triplet.pipeline.threshold import write_cuts
 from sbert_triplet.publishing.card import card_text
 
 if TYPE_CHECKING:
@@ -35,20 +39,18 @@ SENTENCE_METRIC = "Success@3"
 SAMPLE_TEXTS, SAMPLE_CHARACTERS = 32, 1_000
 
 
-def save_models(
-    home: Path, ready: Prepared, found: Found, model: SentenceTransformer, line: Searched | None
-) -> str:
+def save_models(home: Path, ready: Prepared, found: Found, model: SentenceTransformer) -> str:
     """Write ``candidate/`` and ``model/``; returns what the latter holds: "tuned", "interpolated" or "base".
 
-    ``model`` is the tuned one as it is served, with the weights that ``line`` chose.
+    ``model`` is the tuned one as it is served, with the weights that the line chose.
     """
     texts = ready.data.texts.texts(list(range(min(len(ready.data.texts), SAMPLE_TEXTS))))
     sample = [text[:SAMPLE_CHARACTERS] for text in texts]
     save(model, home / "candidate", sample)
     better = verdict(found.metrics[found.main.name]) == "better"
-    shipped = what_ships(better, ready.recipe.train.never_worse, line)
+    shipped = what_ships(better, ready.recipe.train.never_worse, found.line)
     if shipped == "base":
-        save(_base_model(ready), home / "model", sample)
+        save(base_encoder(ready, "cpu").model, home / "model", sample)
     else:
         _copy(home / "candidate", home / "model")
     return shipped
@@ -67,17 +69,17 @@ def _named(chosen: float) -> str:
     return "interpolated" if 0 < chosen < 1 else "tuned"
 
 
-def _base_model(ready: Prepared) -> SentenceTransformer:
+def base_encoder(ready: Prepared, device: str) -> Encoder:
     """The encoder as it was before training, with the recipe's length and prompts."""
     if ready.encoder.random:
-        return Encoder.tiny(ready.recipe, ready.data).model
-    model = ready.encoder.model
-    return load_model(
+        return Encoder.tiny(ready.recipe, ready.data)
+    model = load_model(
         ready.encoder.resolved,
         max_length=ready.recipe.max_length,
-        prompts={role: text for role, text in model.prompts.items() if text},
-        device="cpu",
+        prompts={role: text for role, text in ready.encoder.model.prompts.items() if text},
+        device=device,
     )
+    return Encoder(model, ready.encoder.resolved)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -138,13 +140,12 @@ def report_of(
     out: Path,
     command: str | None,
     precision: str,
-    line: Searched | None,
 ) -> dict[str, Any]:
-    """``report.json``; the cards of both models are written by the way.
+    """``report.json``; the cards of both models, and their thresholds, are written by the way.
 
     ``model`` is the tuned one as it is served.
     """
-    data = ready.data
+    data, line = ready.data, found.line
     main = found.metrics[found.main.name]
     told = found.metrics.get(SENTENCE_METRIC, main)
     report: dict[str, Any] = {
@@ -165,6 +166,9 @@ def report_of(
         "slices": found.slices or None,
         "weight_line": line.as_json() if line else None,
         "suite": found.suite,
+        **found.sample,
+        "thresholds": {name: cut.as_json() for name, cut in found.thresholds.items() if cut} or None,
+        "learning_curve": found.curve,
         "train": _training(ready, trained),
         "model": _described(ready, model),
         "data": {
@@ -182,6 +186,11 @@ def report_of(
         "smoke": ready.encoder.random or None,
     }
     report = {key: value for key, value in report.items() if value is not None}
+    report["causes"] = causes_record(out, report, ready.audit, main, found.general)
+    tuned = found.thresholds.get("tuned")
+    write_cuts(
+        out, {"candidate": tuned, "model": found.thresholds.get("base") if shipped == "base" else tuned}
+    )
     write_cards(out, report, ready, _named(line.chosen if line else 1.0))
     return report
 
@@ -247,4 +256,6 @@ def _training(ready: Prepared, trained: Trained) -> dict[str, Any]:
         "batch_size": ready.plan.settings.batch_size,
         "learning_rate": ready.plan.settings.learning_rate,
         "precision": ready.plan.settings.precision,
+        "threads": torch.get_num_threads(),
+        "energy": energy_estimate(seconds, ready.encoder.model.device),
     }

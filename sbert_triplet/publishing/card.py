@@ -12,6 +12,7 @@ from sbert_triplet.errors import InputError
 from sbert_triplet.reporting import numbers
 from sbert_triplet.reporting.record import Change, mapping
 from sbert_triplet.reporting.sections.results import pool_sentence
+from sbert_triplet.reporting.sections.threshold import threshold_sentence
 from sbert_triplet.reporting.sections.verdict import HEADLINES, change_sentence
 from sbert_triplet.reporting.sections.weight_line import is_between, way
 from sbert_triplet.reporting.tables import Cell, Column, Table
@@ -53,7 +54,7 @@ def card_text(
     sections = [
         _introduction(report, changes, without_folders(base_model), shipped),
         _usage(mapping(report.get("model"))),
-        _results(report, changes),
+        _results(report, changes, shipped),
         _training(report, recipe_yaml),
     ]
     return (
@@ -139,7 +140,7 @@ def _usage(model: Mapping[str, Any]) -> str:
     return text
 
 
-def _results(report: Mapping[str, Any], changes: Iterable[Change]) -> str:
+def _results(report: Mapping[str, Any], changes: Iterable[Change], shipped: str) -> str:
     parts = [
         "## Results",
         "Base and tuned model on the same held-out rows; differences with their 95 % intervals.",
@@ -150,6 +151,9 @@ def _results(report: Mapping[str, Any], changes: Iterable[Change]) -> str:
     if general:
         check = Change.from_json(one_line(general.get("metric") or "general check"), general)
         parts.append(f"On everyday text unlike the training data: {markdown_escape(change_sentence(check))}")
+    cut = mapping(mapping(report.get("thresholds")).get(shipped))
+    if cut:
+        parts.append(f"{markdown_escape(threshold_sentence(cut))} Chosen on dev rows; see calibration.json.")
     return "\n\n".join(parts)
 
 

@@ -21,6 +21,7 @@ from sbert_triplet.recipe.mine import MineRecipe
 from sbert_triplet.recipe.section import Section
 from sbert_triplet.recipe.training import TrainRecipe
 from sbert_triplet.recipe.values import (
+    NUMBER,
     WHOLE,
     Auto,
     Expected,
@@ -93,6 +94,16 @@ class EvaluateRecipe(Section):
     )
     general: Flag = Field(
         default=True, description="Check besides what the model unlearned of everyday topics"
+    )
+    same_precision: Annotated[float, Field(gt=0, le=1), NUMBER] = Field(
+        default=0.9,
+        description="Precision wanted of the similarity from which on two texts are taken as the same; that "
+        "cut is chosen on dev and saved with the model",
+        examples=[0.95],
+    )
+    learning_curve: Flag = Field(
+        default=False,
+        description="Train also on 25 and 50 % of the rows, and compare: would more data help?",
     )
 
     @model_validator(mode="after")

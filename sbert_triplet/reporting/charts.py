@@ -20,8 +20,11 @@ WIDTH, HEIGHT = 296, 188
 
 INK, MUTED, RULE, TUNED, BASE, BETTER, WORSE = (f"#0a0b0{digit}" for digit in range(1, 8))
 """Colours to draw with. Each stands for a variable of the style sheet, so that dark pages get dark charts."""
+CLASSES = tuple(f"#0a0c0{digit}" for digit in range(1, 7))
+"""Colours of classes, from Okabe and Ito's, which people who are colour-blind tell apart."""
 
 _VARIABLES = {
+    **{colour: f"var(--class-{place})" for place, colour in enumerate(CLASSES, start=1)},
     INK: "var(--ink)",
     MUTED: "var(--muted)",
     RULE: "var(--rule)",
@@ -29,6 +32,16 @@ _VARIABLES = {
     BASE: "var(--base)",
     BETTER: "var(--better)",
     WORSE: "var(--worse)",
+}
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""Shapes of points, as matplotlib names them: what differs in colour differs in shape as well."""
+_MARKER_PATHS = {
+    "o": "M10 2a4 4 0 1 0 .01 0z",
+    "s": "M6.5 2.5h7v7h-7z",
+    "^": "M10 2l4.5 8h-9z",
+    "D": "M10 1.5l4.5 4.5l-4.5 4.5l-4.5 -4.5z",
+    "v": "M10 10l4.5 -8h-9z",
+    "P": "M8.5 2h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z",
 }
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -54,6 +67,32 @@ _STYLE: Any = {
     "legend.frameon": False,
     "path.simplify": False,
 }
+
+
+def legend(*entries: tuple[str, str, str]) -> Html:
+    """What is drawn how: for each entry its name, its colour, and its shape.
+
+    Shapes: ``area``, ``line``, ``dashes``, or a marker of ``MARKERS``.
+    """
+    return element(
+        "ul",
+        *(element("li", _swatch(colour, shape), element("bdi", name)) for name, colour, shape in entries),
+        class_="key",
+    )
+
+
+def _swatch(colour: str, shape: str) -> Html:
+    ink = colour_of(colour)
+    if shape == "area":
+        drawn = element("rect", x=1, y=2, width=18, height=8, fill=ink, fill_opacity=0.35, stroke=ink)
+    elif shape in {"line", "dashes"}:
+        dashes = "4 3" if shape == "dashes" else None
+        drawn = element("line", x1=0, x2=20, y1=6, y2=6, stroke=ink, stroke_width=2, stroke_dasharray=dashes)
+    else:
+        drawn = element("path", d=_MARKER_PATHS[shape], fill=ink)
+    return element(
+        "svg", drawn, class_="swatch", viewBox="0 0 20 12", width=20, height=12, aria_hidden="true"
+    )
 
 
 def chart(
@@ -92,6 +131,7 @@ def _inline(drawn: bytes, key: str) -> ElementTree.Element:
         for child in list(parent):
             if _local(child.tag) in {"metadata", "style"}:
                 parent.remove(child)
+    _hoist_styles(root)
     referred = set(re.findall(rb"#([\w.-]+)", drawn))
     for node in root.iter():
         node.tag = _local(node.tag)
@@ -104,9 +144,28 @@ def _inline(drawn: bytes, key: str) -> ElementTree.Element:
     return root
 
 
+def _hoist_styles(root: ElementTree.Element) -> None:
+    """Give the style that all markers of a group share to the group: there may be thousands."""
+    for group in root.iter():
+        styles = {child.get("style") for child in group}
+        uses = all(_local(child.tag) in {"use", "defs"} for child in group)
+        style = next((style for style in styles if style), None)
+        if len(group) > 2 and uses and style and styles <= {style, None} and group.get("style") is None:
+            group.set("style", style)
+            for child in group:
+                child.attrib.pop("style", None)
+
+
+def colour_of(drawn: str) -> str:
+    """The style sheet's variable that a colour of this module stands for."""
+    return _VARIABLES[drawn]
+
+
 def _own(name: str, value: str, key: str) -> str:
     if name == "id":
         return f"{key}-{value}"
+    if name in {"d", "x", "y", "points", "transform"}:
+        value = re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), value)
     if name in {"href", "clip-path"}:
         return value.replace("#", f"#{key}-")
     if name == "style":

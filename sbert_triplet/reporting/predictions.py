@@ -13,9 +13,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from sbert_triplet.errors import InputError
+from sbert_triplet.reporting.numbers import compact
 
 _RESULTS = ("base_top", "tuned_top", "base_top_relevant", "tuned_top_relevant")
-_NUMBERS = ("item", "base", "tuned")
+_NUMBERS = ("item", "row", "base", "tuned")
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Item:
-    """A query, pair, triplet or labelled text: its fields by column, its values, its rankings if any."""
+    """A query, pair, triplet or labelled text: its values, its rankings if any, and its other columns.
+
+    The first field is a text, where there is one. ``others``: further metrics, each with both values.
+    """
 
     number: int
     base: float
     tuned: float
     fields: tuple[tuple[str, str], ...]
+    others: tuple[tuple[str, float, float], ...] = ()
     base_top: tuple[Result, ...] = ()
     tuned_top: tuple[Result, ...] = ()
 
@@ -87,17 +92,30 @@ def _floats(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _item(row: dict[str, Any], place: int) -> Item:
-    fields = (
-        (name, value) for name, value in row.items() if name not in _RESULTS + _NUMBERS and value is not None
-    )
+    measured = [
+        name.removeprefix("base ")
+        for name in row
+        if name.startswith("base ") and f"tuned {name.removeprefix('base ')}" in row
+    ]
+    known = {*_RESULTS, *_NUMBERS, *(f"{model} {name}" for name in measured for model in ("base", "tuned"))}
+    given = [(name, value) for name, value in row.items() if name not in known and value is not None]
+    # Texts come first, since the first one is what the item is known by.
+    fields = sorted(given, key=lambda field: isinstance(field[1], int | float))
     return Item(
         number=place if row.get("item") is None else int(row["item"]),
         base=float(row["base"]),
         tuned=float(row["tuned"]),
         fields=tuple((name, _text(value)) for name, value in fields),
+        others=tuple(
+            (name, _number(row[f"base {name}"]), _number(row[f"tuned {name}"])) for name in measured
+        ),
         base_top=_ranking(row.get("base_top"), row.get("base_top_relevant")),
         tuned_top=_ranking(row.get("tuned_top"), row.get("tuned_top_relevant")),
     )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def _ranking(texts: Sequence[object] | None, relevant: Sequence[object] | None) -> tuple[Result, ...]:
@@ -110,4 +128,6 @@ def _ranking(texts: Sequence[object] | None, relevant: Sequence[object] | None) 
 def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return "\n".join(_text(part) for part in value)
+    if isinstance(value, float):
+        return compact(value)
     return "" if value is None else str(value)

@@ -15,11 +15,15 @@ from sbert_triplet.reporting.log import TrainingLog, read_log
 from sbert_triplet.reporting.numbers import number
 
 FORMAT = 1
+_FURTHER = ("low", "high", "p_value", "n", "groups", "adjusted_p", "detectable", "needed")
 
 
 @dataclass(frozen=True)
 class Change:
-    """Base against tuned in one metric; ``low`` to ``high`` is the 95 % interval of ``difference``."""
+    """Base against tuned in one metric; ``low`` to ``high`` is the 95 % interval of ``difference``.
+
+    The others are those of ``evaluation.results.Comparison``.
+    """
 
     name: str
     base: float | None
@@ -30,6 +34,10 @@ class Change:
     p_value: float | None = None
     n: float | None = None
     groups: float | None = None
+    adjusted_p: float | None = None
+    detectable: float | None = None
+    needed: float | None = None
+    approximate: bool = False
 
     @classmethod
     def from_json(cls, name: str, entry: object) -> Change:
@@ -39,8 +47,8 @@ class Change:
         difference = number(figures.get("difference"))
         if difference is None and base is not None and tuned is not None:
             difference = tuned - base
-        rest = {key: number(figures.get(key)) for key in ("low", "high", "p_value", "n", "groups")}
-        return cls(name, base, tuned, difference, **rest)
+        rest = {key: number(figures.get(key)) for key in _FURTHER}
+        return cls(name, base, tuned, difference, approximate=figures.get("approximate") is True, **rest)
 
     @property
     def reading(self) -> Literal["better", "worse", "open"]:
@@ -66,6 +74,12 @@ class RunRecord:
     def items_file(self) -> Path | None:
         """The file of results per query or pair, if the run kept one."""
         path = self.folder / "predictions" / "items.parquet"
+        return path if path.is_file() else None
+
+    @property
+    def map_file(self) -> Path | None:
+        """The file of places of held-out texts, if the run kept one."""
+        path = self.folder / "predictions" / "map.parquet"
         return path if path.is_file() else None
 
     @property

@@ -38,12 +38,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """``caption`` says what the rows are. The first cell of a row is its heading."""
+    """``caption`` says what the rows are. The first cell of a row is its heading.
+
+    ``wordy``: a column holds sentences, so that rows become blocks on a narrow screen whatever their number.
+    """
 
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell | str]]
     foot: Sequence[Cell | str] | None = None
+    wordy: bool = False
 
     def html(self) -> Html:
         """A table that sorts by a click on a column's title and, when long, filters by text."""
@@ -55,7 +59,7 @@ class Table:
             element("thead", head),
             element("tbody", *(self._row(row, heading="th") for row in self.rows)),
             foot,
-            class_="sortable wide" if len(self.columns) >= WIDE_FROM else "sortable",
+            class_="sortable wide" if self.wordy or len(self.columns) >= WIDE_FROM else "sortable",
             data_filter=len(self.rows) >= FILTER_FROM,
         )
         # A wide table scrolls inside its own frame, and the frame takes the keyboard's focus to do so.

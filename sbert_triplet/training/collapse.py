@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from sbert_triplet.errors import CollapsedError
 from sbert_triplet.losses.batch import Embedded
 from sbert_triplet.processes import agreed
+from sbert_triplet.training.batch_figures import batch_figures
 from sbert_triplet.training.collapse_causes import likely_causes
 from sbert_triplet.training.crowding import Crowding, crowding_of
 from sbert_triplet.training.objective import Objective
@@ -52,11 +53,13 @@ class CollapseWatch(TrainerCallback):
         self._looking = self._due = False
         self._seen: Crowding | None = None
         self._last: tuple[int, Crowding] | None = None
+        self._figures: dict[str, float] = {}
         objective.loss.register_forward_pre_hook(self._look)
 
     def _look(self, _: torch.nn.Module, given: tuple[Embedded, ...]) -> None:
         if self._looking and (self._due or given[0].dataset not in self._starts):
             self._seen = crowding_of(given[0])
+            self._figures = batch_figures(given[0], self.objective.loss)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -88,11 +91,13 @@ class CollapseWatch(TrainerCallback):
             raise CollapsedError(_message(step, alarms, start, seen, causes))
 
     def stats(self, step: int) -> dict[str, float]:
-        """``anisotropy`` and ``effective_rank`` of the batch of a step, counted from 0, that was checked."""
+        """Of the batch of a step, from 0, that was checked: ``anisotropy`` and ``effective_rank``, and
+        what ``batch_figures`` says of it.
+        """
         if self._last is None or self._last[0] != step + 1:
             return {}
         seen = self._last[1]
-        return {"anisotropy": seen.cosine, "effective_rank": seen.rank}
+        return {"anisotropy": seen.cosine, "effective_rank": seen.rank, **self._figures}
 
     def state(self) -> dict[str, Tensor]:
         """What was seen at the start, and the steps of the last checks that found a collapse."""

@@ -201,7 +201,8 @@ def test_nested_dimensions_are_reported_one_by_one(learn: Any, tables: Tables) -
     finished = learn({"name": "multiple_negatives_ranking", "matryoshka": [32, 4, 8]}, drawn=True)
     part = finished.report["dimensions"]
     assert list(part) == ["32", "8", "4"]
-    assert part["32"] == finished.report["metrics"]
+    for name, entry in part["32"].items():
+        assert entry.items() <= finished.report["metrics"][name].items()
     numbers = asked(finished)
     for size in (8, 4):
         assert set(part[str(size)]["RR@10"]) >= FIGURES

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,16 @@ def test_binary_junk(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 no parquet at all PAR1")
     with pytest.raises(InputError, match=r"items\.parquet: not readable as parquet"):
         read_movers(path, 3)
+
+
+def test_an_item_is_known_by_its_text(tmp_path: Path) -> None:
+    """As a run writes them: item and row numbers before the text, values of other metrics after it."""
+    path = tmp_path / "items.parquet"
+    columns = {"item": [0], "row": [41], "gold": [1.0], "text": ["card lost"], "base": [0.0], "tuned": [1.0]}
+    others = {"base AP": [0.25], "tuned AP": [None], "base of the column": [0.5]}
+    pq.write_table(pa.table({**columns, **others}), path)
+    movers = read_movers(path, 3)
+    assert movers is not None
+    assert movers.gained[0].fields == (("text", "card lost"), ("gold", "1"), ("base of the column", "0.5"))
+    ((name, base, tuned),) = movers.gained[0].others
+    assert (name, base, math.isnan(tuned)) == ("AP", 0.25, True)

@@ -16,19 +16,11 @@ from sbert_triplet.reporting.sections import SECTIONS
 from sbert_triplet.reporting.tables import Cell, Column, Table
 
 Write = Callable[..., Path]
-KEYS = [
-    "verdict",
-    "results",
-    "training-distance",
-    "dimensions",
-    "training",
-    "suite",
-    "general",
-    "weight-line",
-    "slices",
-    "items",
-]
-KEYS += ["negatives", "data", "recipe", "environment"]
+KEYS = ["verdict", "results", "training-distance", "dimensions", "weight-line", "learning-curve", "suite"]
+KEYS += ["threshold", "items", "slices", "similarities", "map", "health", "general", "training", "negatives"]
+KEYS += ["data", "recipe", "environment"]
+OF_A_BAD_RUN = {"causes"}
+"""Sections that a run with a better model has not."""
 VOID = {"meta", "link", "br", "input"}
 
 
@@ -78,7 +70,7 @@ def plain(text: str) -> str:
 def test_every_section_says_what_it_should(run_folder: Write) -> None:
     page, _ = drawn(run_folder())
     assert list(page.sections) == KEYS
-    assert len(SECTIONS) == len(KEYS)
+    assert len(SECTIONS) == len(KEYS) + len(OF_A_BAD_RUN)
     said = {key: plain(text) for key, text in page.sections.items()}
     assert "Of 100 searches, 7 more find the right text among the first 3 (5 to 9)." in said["verdict"]
     assert "model/ holds the tuned model." in said["verdict"]
@@ -105,6 +97,7 @@ def test_every_section_says_what_it_should(run_folder: Write) -> None:
     assert "30 items gained, 12 lost, 18 stayed as they were" in said["items"]
     assert "printer on the second floor prints only half of each page (case 8)" in said["items"]
     assert "✓ relevant Answer 59.3" in said["items"]
+    assert "RR@10 0.33 → 0.50 Base: top results" in said["items"]
     assert "anchor {subject}\\n{body}" in said["data"]
     assert "Duplicate rows warning 214" in said["data"]
     assert "19, 20, 21 and 202 more" in said["data"]
@@ -142,7 +135,9 @@ def test_no_attribute_and_no_style_asks_for_anything(run_folder: Write) -> None:
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
 
 
-def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> None:
+def test_hostile_texts_stay_texts(
+    run_folder: Write, report: dict[str, Any], map_of: Callable[..., pa.Table]
+) -> None:
     hostile = "</script><script>bad()</script><!-- \" ' & \x00 \ud800 \u202e $style"
     seen = "</script><script>bad()</script><!-- \" ' & ␀ � \u202e $style"
     report.update(name=hostile, task=hostile, sentence=hostile, command=hostile, created=hostile)
@@ -158,6 +153,13 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
         "items_seen_in_training": 3,
     }
     report["suite"] = {"name": hostile, "tasks": {hostile: task}}
+    report["verdict"], report["shipped"] = "worse", "base"
+    report["causes"] = [{"cause": hostile, "evidence": hostile, "advice": hostile, "strength": 1}]
+    for model in report["similarities"].values():
+        model["function"], model["groups"] = hostile, {hostile: model["groups"]["random document"]}
+    report["thresholds"]["base"].update(sentence=hostile, pairs=hostile)
+    report["learning_curve"].update(metric=hostile, sentence=hostile)
+    report["train"]["energy"]["basis"] = hostile
     report["data"].update(sources=[hostile], roles={hostile: hostile}, notes=[hostile], split=hostile)
     report["model"].update(name=hostile, prompts={hostile: hostile})
     data = {
@@ -166,7 +168,14 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
     }
     items = pa.table({"query": ["</p><script>bad()</script>\x00"], "base": [0.0], "tuned": [1.0]})
     log = ['{"step": 1, "loss": 1.0, "stats": {"</svg><script>bad()</script>": 1}}']
-    folder = run_folder(report=report, data=data, log=log, items=items, recipe=hostile.replace("\ud800", ""))
+    folder = run_folder(
+        report=report,
+        data=data,
+        log=log,
+        items=items,
+        recipe=hostile.replace("\ud800", ""),
+        texts=map_of(classes=(hostile.replace("\ud800", "")[:30],)),
+    )
     page, markdown = drawn(folder)
     assert [tag for tag, _ in page.tags].count("script") == 1
     for key in (
@@ -175,6 +184,10 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
         "training-distance",
         "dimensions",
         "suite",
+        "causes",
+        "similarities",
+        "threshold",
+        "learning-curve",
         "general",
         "weight-line",
         "slices",
@@ -184,6 +197,7 @@ def test_hostile_texts_stay_texts(run_folder: Write, report: dict[str, Any]) -> 
     ):
         assert seen in page.sections[key], key
     assert "</p><script>bad()</script>␀" in page.sections["items"]
+    assert seen.replace("�", "")[:30] in page.sections["map"]
     assert "</svg><script>bad()</script>".capitalize() in page.sections["training"]
     assert not re.search(r"(?<!\\)<[a-z/!]", markdown)
     assert "\x00" not in markdown
@@ -239,6 +253,7 @@ def test_table_cells_cannot_break_a_markdown_table() -> None:
     [
         ("not shown better", "base", "The tuned model is not shown to be better", "holds the base model"),
         ("worse", "base", "The tuned model is worse", "holds the base model"),
+        ("better", "base", "The tuned model is better", "dev rows and the general check chose it"),
         ("better", "interpolated", "The tuned model is better", "between base and tuned"),
     ],
 )
@@ -264,7 +279,7 @@ def test_a_run_with_little_in_it(run_folder: Write) -> None:
         "verdict": "not shown better",
     }
     page, markdown = drawn(
-        run_folder(report=report, data=None, log=None, items=None, recipe=None, negatives=None)
+        run_folder(report=report, data=None, log=None, items=None, recipe=None, negatives=None, texts=None)
     )
     assert list(page.sections) == ["verdict", "results"]
     assert "accuracy 0.800 undefined undefined – –" in plain(page.sections["results"])
@@ -273,7 +288,7 @@ def test_a_run_with_little_in_it(run_folder: Write) -> None:
 
 def test_an_empty_report_is_still_a_page(run_folder: Write) -> None:
     page, markdown = drawn(
-        run_folder(report={}, data=None, log=None, items=None, recipe=None, negatives=None)
+        run_folder(report={}, data=None, log=None, items=None, recipe=None, negatives=None, texts=None)
     )
     assert page.sections == {}
     assert markdown == "# run: tuned against base\n"

@@ -49,7 +49,9 @@
     label.className = "filter";
     field.type = "search";
     field.autocomplete = "off";
-    label.append("Filter ", field, " ", shown);
+    field.placeholder = "Filter the rows";
+    field.setAttribute("aria-label", "Filter the rows");
+    label.append(field, " ", shown);
     field.addEventListener("input", () => {
       const wanted = field.value.trim().toLocaleLowerCase();
       for (const row of rows) row.hidden = !row.textContent.toLocaleLowerCase().includes(wanted);

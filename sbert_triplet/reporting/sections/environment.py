@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sbert_triplet.reporting import numbers
 from sbert_triplet.reporting.html import element, join
 from sbert_triplet.reporting.record import RunRecord, mapping
@@ -51,6 +54,7 @@ def _cost(run: RunRecord) -> Pairs:
         ("Rows per second", numbers.compact(train.get("rows_per_second"))),
         ("Tokens per second", numbers.count(train.get("tokens_per_second"))),
         ("Peak memory", numbers.size(train.get("peak_memory_bytes"))),
+        ("Energy, estimated", _energy(mapping(train.get("energy")))),
         ("Precision", str(train.get("precision") or "")),
         ("Threads", numbers.count(train.get("threads"))),
         (
@@ -58,6 +62,15 @@ def _cost(run: RunRecord) -> Pairs:
             f"{numbers.compact(train.get('loss_first'))} to {numbers.compact(train.get('loss_last'))}",
         ),
     )
+
+
+def _energy(found: Mapping[str, Any]) -> str:
+    """An estimate, with what it was reckoned from: nothing here was measured but the time."""
+    hours = numbers.number(found.get("watt_hours"))
+    if hours is None:
+        return ""
+    shown = f"{numbers.compact(hours)} Wh" if hours < 1000 else f"{numbers.compact(hours / 1000)} kWh"
+    return f"{shown}, reckoned from the time and {found.get('basis')}; not measured"
 
 
 def _machine(run: RunRecord) -> Pairs:

@@ -48,6 +48,7 @@ def _item(item: Item, opened: bool) -> Html:
     changed = element("span", change, class_="change")
     fields = item.fields if len(name) > TITLE_LIMIT else item.fields[1:]
     body = [_field(name, value) for name, value in fields]
+    body += [paragraph(_others(item), class_="muted")] if item.others else []
     if item.base_top or item.tuned_top:
         sides = (_ranking("Base", item.base_top), _ranking("Tuned", item.tuned_top))
         body.append(element("div", *sides, class_="columns"))
@@ -55,6 +56,15 @@ def _item(item: Item, opened: bool) -> Html:
         return element("p", changed, " ", _text(name, TITLE_LIMIT), class_="item")
     summary = element("summary", changed, " ", _text(name, TITLE_LIMIT))
     return element("details", summary, *body, class_="item", open=opened)
+
+
+def _others(item: Item) -> str:
+    """What other metrics made of the item; those that did not change with a single value."""
+    found = []
+    for name, base, tuned in item.others:
+        one, two = numbers.fixed(base, 2), numbers.fixed(tuned, 2)
+        found.append(f"{name} {one}" if one == two else f"{name} {one} → {two}")
+    return " · ".join(found)
 
 
 def _field(name: str, value: str) -> Html:

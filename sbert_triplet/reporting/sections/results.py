@@ -20,6 +20,7 @@ def draw(run: RunRecord) -> Section | None:
     bm25 = {name: numbers.number(value) for name, value in run.part("bm25").items()}
     table = metrics_table("Metrics on held-out rows", run.changes, bm25)
     notes = [note for note in (pool_sentence(run.report), _groups_note(run)) if note]
+    how_to_read = _reading_notes(run)
     legend = (
         "Point and line: the difference and its 95 % interval; dashed: no difference. Full circle: better; "
         "diamond: worse; ring: chance is not ruled out (the interval holds zero, or p is above .05). "
@@ -29,9 +30,15 @@ def draw(run: RunRecord) -> Section | None:
         "p-values: paired randomisation test."
     )
     html = join(
-        [*(paragraph(note) for note in notes), table.html(), paragraph(legend, tests, class_="muted")]
+        [
+            *(paragraph(note) for note in notes),
+            table.html(),
+            paragraph(legend, tests, class_="muted"),
+            *(paragraph(note, class_="muted") for note in how_to_read),
+        ]
     )
-    return Section("results", "Base against tuned", html, "\n\n".join([table.markdown(), *notes, tests]))
+    markdown = "\n\n".join([table.markdown(), *notes, tests, *how_to_read])
+    return Section("results", "Base against tuned", html, markdown)
 
 
 def metrics_table(
@@ -60,12 +67,34 @@ def metrics_table(
             Cell(numbers.fixed(change.tuned), order=change.tuned),
             difference_cell(change),
             Cell("", interval_mark(change, scale), order=change.difference),
-            Cell(numbers.p_value(change.p_value), order=change.p_value),
-            Cell(numbers.count(change.n), order=change.n),
+            _p_cell(change),
+            _n_cell(change),
         ]
         rows.append(row)
     foot = [Cell("", interval_axis(scale)) if column.drawn else "" for column in columns]
     return Table(caption, columns, rows, foot)
+
+
+def _p_cell(change: Change) -> Cell:
+    """The p-value, and under it that after Holm's adjustment where several metrics were looked at."""
+    shown = numbers.p_value(change.p_value)
+    adjusted = numbers.p_value(change.adjusted_p)
+    if change.adjusted_p is None or adjusted == shown:
+        return Cell(shown, order=change.p_value)
+    return _two_lines(shown, f"adjusted {adjusted}", change.p_value)
+
+
+def _n_cell(change: Change) -> Cell:
+    """The number of items, and under it the smallest difference that so many can show."""
+    shown = numbers.count(change.n)
+    if change.detectable is None:
+        return Cell(shown, order=change.n)
+    return _two_lines(shown, f"shows {numbers.fixed(change.detectable)}", change.n)
+
+
+def _two_lines(shown: str, beside: str, order: float | None) -> Cell:
+    html = join([shown, element("small", beside)], " ")
+    return Cell(f"{shown} ({beside})", html, order=order)
 
 
 def difference_cell(change: Change) -> Cell:
@@ -74,6 +103,7 @@ def difference_cell(change: Change) -> Cell:
     if change.low is None or change.high is None:
         return Cell(shown, order=change.difference)
     interval = numbers.interval(change.low, change.high)
+    interval = f"≈ {interval}" if change.approximate else interval
     html = join([element("b", shown), element("small", interval)], " ")
     return Cell(f"{shown} ({interval})", html, order=change.difference)
 
@@ -89,6 +119,24 @@ def pool_sentence(report: Mapping[str, Any]) -> str:
     if seen is None:
         return f"{text}."
     return f"{text}; {numbers.share(seen)} of the test documents were seen in training."
+
+
+def _reading_notes(run: RunRecord) -> list[str]:
+    """How figures that stand only in some tables are to be read."""
+    found, changes = [], run.changes
+    if any(change.approximate for change in changes):
+        found.append("≈: the interval is approximate, since too few items differ, or too unevenly.")
+    if any(change.adjusted_p is not None and change.adjusted_p != change.p_value for change in changes):
+        found.append(
+            "Adjusted: the p-value after Holm's adjustment, for the more metrics one looks at, the sooner "
+            "one differs by chance."
+        )
+    if any(change.detectable is not None for change in changes):
+        found.append(
+            "Shows: the smallest true difference that so many rows show in four of five cases; a smaller one "
+            "may be there and not be seen."
+        )
+    return found
 
 
 def _groups_note(run: RunRecord) -> str:

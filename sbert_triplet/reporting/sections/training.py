@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from sbert_triplet.reporting import charts, numbers
 from sbert_triplet.reporting.html import Html, element, join
@@ -19,6 +21,23 @@ BINS = 80
 """Points of a curve: longer logs are averaged over neighbouring steps, with their range as a band."""
 
 _STEP_TITLES = {"loss": "Loss", "learning_rate": "Learning rate", "grad_norm": "Norm of the gradient"}
+SHARES = ("hard", "semi_hard", "easy")
+"""Of the triplets of a batch: drawn as one chart, since they add up to 1."""
+STACKED = (charts.WORSE, charts.TUNED, charts.BASE)
+_STAT_TITLES = {
+    "active_share": "Active: share of triplets or pairs with a loss",
+    "accuracy": "Anchors nearest to their own positive",
+    "hard": "Hard triplets",
+    "semi_hard": "Semi-hard triplets",
+    "easy": "Easy triplets",
+    "anisotropy": "Anisotropy",
+    "alignment": "Alignment",
+    "uniformity": "Uniformity",
+    "effective_rank": "Effective rank",
+    "n_valid": "Rows, pairs or triplets that counted",
+    "masked": "Negatives masked as known positives",
+}
+_ORDER = ("active_share", *SHARES, "accuracy", "alignment", "uniformity", "anisotropy", "effective_rank")
 
 
 def draw(run: RunRecord) -> Section | None:
@@ -30,10 +49,17 @@ def draw(run: RunRecord) -> Section | None:
         *((_STEP_TITLES[name], steps[name]) for name in ("loss",) if name in steps),
         *((f"{name} on the dev split", found) for name, found in run.log.dev.items()),
         *((_STEP_TITLES[name], steps[name]) for name in ("learning_rate", "grad_norm") if name in steps),
-        *((name.replace("_", " ").capitalize(), found) for name, found in run.log.stats.items()),
+        *((_stat_title(name), run.log.stats[name]) for name in _ordered(run.log.stats)),
     ]
-    drawn = [(title, found) for title, found in series if _moves(found)]
+    together = [run.log.stats[name] for name in SHARES if name in run.log.stats]
+    stacked = together if len(together) == len(SHARES) and all(len(found) > 1 for found in together) else []
+    drawn = [
+        (title, found)
+        for title, found in series
+        if _moves(found) and not any(found is part for part in stacked)
+    ]
     panels = [_panel(place, title, found) for place, (title, found) in enumerate(drawn)]
+    panels[3:3] = [_stacked_panel(stacked)] if stacked else []
     single = [f"{title}: {_course(found)}." for title, found in series if len(found) and not _moves(found)]
     notes = _notes(run, series)
     averaged = any(len(found) > BINS for _, found in series)
@@ -43,6 +69,46 @@ def draw(run: RunRecord) -> Section | None:
     lines = [f"{title}: {_course(found)}." for title, found in series if len(found)]
     listed = "\n".join(f"- {markdown_escape(line)}" for line in [*lines, *notes])
     return Section("training", "Training", html, listed)
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Known figures first, in their order; of several losses each by itself."""
+    found = list(names)
+    ranks = {name: place for place, name in enumerate(_ORDER)}
+    return sorted(found, key=lambda name: ranks.get(name.rpartition("/")[2], len(ranks)))
+
+
+def _stat_title(name: str) -> str:
+    if name in _STAT_TITLES:
+        return _STAT_TITLES[name]
+    return name.replace("_", " ").capitalize()
+
+
+def _stacked_panel(parts: Sequence[Series]) -> Html:
+    """Shares that add up to 1, one on top of the other: hard, semi-hard, easy."""
+    courses = "; ".join(
+        f"{name}: {_course(found)}" for name, found in zip(SHARES, parts, strict=True)
+    ).replace("_", "-")
+
+    def paint(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+        lower = np.zeros(0)
+        for found, colour in zip(parts, STACKED, strict=True):
+            steps, means, _, _ = found.binned(BINS)
+            lower = lower if len(lower) else np.zeros(len(means))
+            axes.fill_between(steps, lower, lower + means, color=colour, alpha=0.6, linewidth=0)
+            axes.plot(steps, lower + means, color=colour, linewidth=1.2)
+            lower = lower + means
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("step")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.margins(x=0.02)
+
+    drawn = charts.chart("training-triplets", "Triplets of a batch", f"Triplets: {courses}", paint)
+    names = ("hard", "semi-hard", "easy")
+    return element("div", drawn, charts.legend(*zip(names, STACKED, ("area",) * 3, strict=True)))
 
 
 def _moves(series: Series) -> bool:

@@ -19,6 +19,10 @@ _SHIPPED = {
     "base": "model/ holds the base model, unchanged; the tuned one is in candidate/.",
     "interpolated": "model/ holds weights between base and tuned.",
 }
+_CHOSEN_ON_DEV = (
+    "model/ holds the base model all the same: dev rows and the general check chose it before a test row was "
+    "looked at. The tuned one is in candidate/."
+)
 
 
 def draw(run: RunRecord) -> Section | None:
@@ -28,12 +32,12 @@ def draw(run: RunRecord) -> Section | None:
     if not verdict and not sentence:
         return None
     headline = HEADLINES.get(verdict, verdict)
-    shipped = shipped_sentence(run.report.get("shipped"))
+    shipped = shipped_sentence(run.report.get("shipped"), verdict)
     main = next(iter(run.changes), None)
     html = join(
         [
             paragraph(headline, class_=f"badge {_CLASSES.get(verdict, 'open')}"),
-            paragraph(sentence, class_="sentence") if sentence else None,
+            *_large_and_small(sentence),
             None if main is None else paragraph(change_sentence(main)),
             None if not shipped else paragraph(shipped, class_="shipped"),
             None if main is None else _tiles(run, main),
@@ -45,8 +49,17 @@ def draw(run: RunRecord) -> Section | None:
     return Section("verdict", "Verdict", html, "\n\n".join(line for line in lines if line))
 
 
-def shipped_sentence(shipped: object) -> str:
+def _large_and_small(sentence: str) -> list[Html]:
+    """What was found in large letters, and what is to be said of it in small ones."""
+    found, ended, beside = sentence.partition(". ")
+    large = [paragraph(f"{found}." if ended else found, class_="sentence")] if found else []
+    return [*large, *([paragraph(beside)] if beside else [])]
+
+
+def shipped_sentence(shipped: object, verdict: str = "") -> str:
     """What lies in ``model/``; empty where it is not known."""
+    if shipped == "base" and verdict == "better":
+        return _CHOSEN_ON_DEV
     return _SHIPPED.get(str(shipped), "") if shipped else ""
 
 
