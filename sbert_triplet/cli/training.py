@@ -141,7 +141,7 @@ def mine(
         from sbert_triplet.pipeline.mining_alone import mine
 
         terminal, roles = Terminal(), roles_given(anchor, positive, negative, label, score, weight)
-        request = requested(terminal, source, roles, set_, model=model, name=name)
+        request = requested(terminal, source, roles, set_, model=model, name=name, mines=True)
         options = Options(
             overwrite=overwrite,
             smoke=smoke,

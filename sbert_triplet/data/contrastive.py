@@ -37,6 +37,20 @@ def positive_rows(examples: Examples) -> IntArray:
     return np.arange(len(examples), dtype=np.int64)
 
 
+def queries_without_positive(train: Examples) -> list[str]:
+    """A note where queries of retrieval have no document judged above 0: nothing is trained for them."""
+    if train.kind is not Kind.RETRIEVAL:
+        return []
+    without = np.flatnonzero(~np.isin(train.anchors, train.anchors[positive_rows(train)]))
+    if not without.size:
+        return []
+    count, first = len(np.unique(train.anchors[without])), int(train.row_numbers[without[0]]) + 1
+    return [
+        f"{count:,} training queries have no document that is judged above 0 (the first in row {first:,} of "
+        "the judgements): nothing is trained or mined for them"
+    ]
+
+
 def _gathered(examples: Examples, negative: NDArray[np.bool_]) -> Examples:
     """The positive rows, each with the second texts of its anchor's negative rows as negatives."""
     if examples.positives is None:

@@ -18,6 +18,7 @@ from sbert_triplet.data.build import build_examples, build_retrieval, concatenat
 from sbert_triplet.data.cells import scan_cells
 from sbert_triplet.data.classes import classes_unseen, with_common_classes
 from sbert_triplet.data.columns import describe_roles, infer_roles
+from sbert_triplet.data.contrastive import queries_without_positive
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.data.sources import SourceSpec, Table, load_source, rows_taken
@@ -113,7 +114,12 @@ class Gatherer:
             if was_cut
             else groups_of(test),
             documents_seen=documents_seen(train, test),
-            notes=(*self.notes, *splits.notes, *classes_unseen(train, {"dev": dev, "test": test})),
+            notes=(
+                *self.notes,
+                *splits.notes,
+                *classes_unseen(train, {"dev": dev, "test": test}),
+                *queries_without_positive(train),
+            ),
             bad_cells=tuple(self.bad),
             rows_set_aside=self.rows_set_aside,
             given=parts,

@@ -47,6 +47,8 @@ SEARCHES = {
     "mixed": "exact search and BM25 in turn",
     "approximate and bm25": "approximate search and BM25 in turn",
 }
+LOW_RECALL = 0.9
+"""Below it, what else could be done is said."""
 _logger = logging.getLogger(__name__)
 
 
@@ -78,7 +80,10 @@ class Negatives:
         ]
         found += [f"  {line}" for line in self.mined.counts.lines()]
         if self.recall == self.recall:
-            found.append(f"  the approximate search finds {self.recall:.1%} of the nearest (a sample)")
+            better = "; mine.index: hnsw or mine.search: exact find more" if self.recall < LOW_RECALL else ""
+            found.append(
+                f"  the approximate search finds {self.recall:.1%} of the nearest (a sample){better}"
+            )
         if self.recipe.marks is not None:
             judged = ", ".join(f"{count:,} {name}" for name, count in self._marked().items())
             found.append(f"  marks of {self.recipe.marks}: {judged}")

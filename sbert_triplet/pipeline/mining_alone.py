@@ -42,6 +42,7 @@ def _carry_out(
 ) -> Negatives:
     if recipe.mine.negatives is None:
         recipe = recipe.model_copy(update={"mine": recipe.mine.model_copy(update={"negatives": 1})})
+    if recipe.mine.negatives == 1:
         options.say("One negative for each query: for more, --set mine.negatives=N")
     recipe, data, encoder = load(recipe, scratch, folder, options)
     home.refuse_to_replace(encoder.resolved.path)

@@ -44,8 +44,12 @@ def read_request(
     model: str | None = None,
     max_steps: int | None = None,
     name: str | None = None,
+    mines: bool = False,
 ) -> Request:
-    """A recipe's file, the name of a packaged recipe, or data for which a recipe is made."""
+    """A recipe's file, the name of a packaged recipe, or data for which a recipe is made.
+
+    ``mines``: negatives are mined whether or not it is said how many.
+    """
     changes = [*overrides]
     if name is not None:
         changes.append(f"name={_quoted(name)}")
@@ -62,7 +66,8 @@ def read_request(
         return Request(
             loaded.recipe, _name_of(loaded, path), f"Recipe: {path}", loaded.folder, loaded.decisions
         )
-    recipe = recipe_from({"data": {"train": source}}, origin=source, overrides=changes)
+    mine = {"mine": {"negatives": 1}} if mines else {}
+    recipe = recipe_from({"data": {"train": source}, **mine}, origin=source, overrides=changes)
     return Request(recipe, recipe.name or run_name(source), f"No recipe: one is made for the data {source}")
 
 

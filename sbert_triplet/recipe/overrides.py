@@ -90,6 +90,9 @@ def _placed(places: Places, path: tuple[str, ...], origin: str) -> Places:
         key: earlier for key, earlier in places.overrides.items() if key[: len(path)] != path
     }
     for length in range(1, len(path) + 1):
-        if path[:length] not in lines:
-            overrides.setdefault(path[:length], origin)
+        part = path[:length]
+        if part in overrides:
+            overrides[part] += f", {origin}"
+        elif part not in lines:
+            overrides[part] = origin
     return Places(places.origin, lines, overrides)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sbert_triplet.data.contrastive import contrastive_rows, positive_rows
+from sbert_triplet.data.contrastive import contrastive_rows, positive_rows, queries_without_positive
 from sbert_triplet.data.examples import Examples, Ragged
 from sbert_triplet.data.kinds import Kind
 
@@ -55,6 +55,15 @@ def test_contradictions_of_a_premise_are_the_negatives_of_its_entailments() -> N
     assert found.row_numbers.tolist() == [101, 102, 105]
     assert found.kept is not None
     assert found.kept["place"].to_pylist() == [1, 2, 5]
+
+
+def test_queries_of_which_no_document_is_judged_relevant_are_told() -> None:
+    examples = judged(Kind.RETRIEVAL, [(0, 10, 2), (1, 11, 0), (0, 12, 0), (1, 14, 0), (2, 10, 0)])
+    assert queries_without_positive(examples) == [
+        "2 training queries have no document that is judged above 0 (the first in row 102 of the "
+        "judgements): nothing is trained or mined for them"
+    ]
+    assert queries_without_positive(judged(Kind.RETRIEVAL, [(0, 10, 2), (0, 11, 0)])) == []
 
 
 def test_documents_judged_not_relevant_are_the_negatives_of_the_query() -> None:

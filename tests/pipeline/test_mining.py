@@ -462,10 +462,20 @@ def test_the_verb_mines_and_trains_nothing(tables: Tables, monkeypatch: pytest.M
 
 def test_the_verb_gives_one_negative_where_the_recipe_says_nothing(tables: Tables) -> None:
     tables.write("tickets.csv", tables.pairs())
-    said = call("mine", "tickets.csv", "--smoke", "--name", "one").stdout
+    said = call("mine", "tickets.csv", "--smoke", "--name", "one", "--set", "mine.relative_margin=0.1").stdout
     assert "One negative for each query: for more, --set mine.negatives=N" in said
     counts = counts_of(Path("runs/one"))
     assert counts["asked"] == counts["queries"]
+
+
+def test_the_verb_tells_of_queries_without_a_positive(tables: Tables) -> None:
+    tables.retrieval("folder", {"train": range(40)})
+    judged = Path("folder/qrels/train.tsv")
+    judged.write_text(judged.read_text(encoding="utf-8").replace("q7\td7\t1", "q7\td7\t0"), encoding="utf-8")
+    said = call("mine", "folder", "--smoke", "--out", "run", "--set", "evaluate.dev=0").stdout
+    assert (
+        "note     1 training queries have no document that is judged above 0 (the first in row 8 of" in said
+    )
 
 
 def test_the_verb_refuses_in_one_line(tables: Tables) -> None:
@@ -474,7 +484,10 @@ def test_the_verb_refuses_in_one_line(tables: Tables) -> None:
     for arguments, message in (
         (("classes.csv",), "error: mine: negatives are mined for pairs, triplets and retrieval folders"),
         (("tickets.csv", "--set", "mine.negatives=500"), "error: the corpus has "),
-        (("tickets.csv", "--set", "mine.relative_margin=0.1"), "relative_margin goes with a number"),
+        (
+            ("tickets.csv", "--set", "mine.min_score=0.9", "--set", "mine.max_score=0.2"),
+            "error: --set mine.min_score=0.9, --set mine.max_score=0.2: min_score 0.9 is above max_score 0.2",
+        ),
         (("absent.csv",), "absent.csv"),
     ):
         result = call("mine", *arguments, "--smoke", "--out", "out", code=2)

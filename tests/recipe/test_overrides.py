@@ -136,6 +136,15 @@ def test_places_of_the_file_and_of_overrides(tmp_path: Path) -> None:
     ]
 
 
+def test_what_several_overrides_made_is_told_by_all_of_them() -> None:
+    with pytest.raises(RecipeError) as caught:
+        changed("mine.negatives=2", "mine.min_score=.9", "train.seed=3", "mine.max_score=.2")
+    assert str(caught.value) == (
+        "--set mine.negatives=2, --set mine.min_score=.9, --set mine.max_score=.2: min_score 0.9 is above "
+        "max_score 0.2: no score lies between them"
+    )
+
+
 def test_option_of_the_loss_that_was_replaced(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("data: a.csv\nloss:\n  name: multiple_negatives_ranking\n  learn_scale: true\n")
