@@ -147,30 +147,16 @@ def main(words: Sequence[str] | None = None) -> None:
     """Parse, measure, print."""
     arguments = parsed(words)
     from hard_negatives_table import table
-    from record import RESULTS, read, write
+    from record import read
+    from resumed import NO_DATA, carried_out
 
-    from sbert_triplet.errors import SbertTripletError
-    from sbert_triplet.terminal import quiet
-    from sbert_triplet.training.machine import keep_freed_memory
-
-    there = (RESULTS / f"{NAME}.json").is_file()
     if arguments.table:
         print(table(read(NAME)))
         return
     if arguments.data is None and not arguments.short:
-        sys.exit("name the folder of the data sets, or give --short")
-    keep_freed_memory()
-    quiet()
+        sys.exit(NO_DATA)
     own = not (arguments.short or arguments.dry_run)
-    earlier: Results | None = read(NAME) if own and there else None
-    results = earlier
-    try:
-        for results in measured(arguments, earlier):
-            if own:
-                write(NAME, results)
-    except SbertTripletError as error:
-        sys.exit(f"error: {error}")
-    if results:
+    if results := carried_out(NAME, partial(measured, arguments), own=own):
         print(table(results))
 
 

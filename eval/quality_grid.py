@@ -19,6 +19,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,29 +105,16 @@ def main(words: Sequence[str] | None = None) -> None:
     """Parse, measure, print."""
     arguments = parsed(words)
     from quality_variants import table
-    from record import RESULTS, read, write
-
-    from sbert_triplet.errors import SbertTripletError
-    from sbert_triplet.terminal import quiet
-    from sbert_triplet.training.machine import keep_freed_memory
+    from record import read
+    from resumed import NO_DATA, carried_out
 
     if arguments.table:
         print(table(read(NAME)))
         return
     if arguments.data is None and not arguments.short:
-        sys.exit("name the folder of the data sets, or give --short")
-    keep_freed_memory()
-    quiet()
-    there = not arguments.short and (RESULTS / f"{NAME}.json").is_file()
-    earlier: Results | None = read(NAME) if there else None
-    results = earlier
-    try:
-        for results in measured(arguments, earlier):
-            if not arguments.short:
-                write(NAME, results)
-    except SbertTripletError as error:
-        sys.exit(f"error: {error}")
-    if results:
+        sys.exit(NO_DATA)
+    own = not arguments.short
+    if results := carried_out(NAME, partial(measured, arguments), own=own):
         print(table(results))
 
 

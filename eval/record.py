@@ -48,6 +48,11 @@ def read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["results"]
 
 
+def read_if_there(name: str) -> Any:
+    """As ``read``; None where nothing was measured yet."""
+    return read(name) if (RESULTS / f"{name}.json").is_file() else None
+
+
 def write(name: str, figures: Any) -> Path:
     """Write ``eval/results/NAME.json``."""
     file = RESULTS / f"{name}.json"

@@ -10,7 +10,7 @@ from typing import Any
 
 import beside  # noqa: F401
 from claim import SEEDS, Experiment
-from record import RESULTS, read, write
+from record import read_if_there, write
 
 Results = dict[str, Any]
 
@@ -41,8 +41,7 @@ def name_of(experiment: Experiment) -> str:
 
 def kept_results(experiment: Experiment) -> Results | None:
     """What earlier runs have written."""
-    name = name_of(experiment)
-    found: Results | None = read(name) if (RESULTS / f"{name}.json").is_file() else None
+    found: Results | None = read_if_there(name_of(experiment))
     return found
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from sbert_triplet.evaluation.intervals import expanded_tail
 from sbert_triplet.evaluation.pairs import (
     Threshold,
     at_threshold,
@@ -242,8 +242,7 @@ def _interval(values: FloatArray, units: int, confidence: float) -> Interval:
     """
     if units < FEWEST_UNITS or not len(values):
         return UNDEFINED
-    quantile = stats.t.ppf((1 + confidence) / 2, units - 1) * math.sqrt(units / (units - 1))
-    tail = float(stats.norm.cdf(-quantile))
+    tail = expanded_tail(units, confidence)
     return (
         float(np.quantile(values, tail, method="lower")),
         float(np.quantile(values, 1 - tail, method="higher")),

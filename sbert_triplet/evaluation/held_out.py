@@ -58,7 +58,6 @@ def hold_out(
     pool: IntArray,
     memory: Examples | None = None,
     groups: IntArray | None = None,
-    binary: bool = False,
 ) -> HeldOut:
     """The measurement of test rows by these metrics.
 

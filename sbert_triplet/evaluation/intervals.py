@@ -65,8 +65,13 @@ def percentile_interval(values: FloatArray, units: int, confidence: float = 0.95
 
     The plain one is too short by the factor sqrt((U - 1) / U) and by the ratio of normal to t quantiles.
     """
-    tail = float(special.ndtr(-_quantile(units, confidence)))
+    tail = expanded_tail(units, confidence)
     return _ends(values, tail, 1 - tail)
+
+
+def expanded_tail(units: int, confidence: float) -> float:
+    """The share of bootstrap values beyond either end of the expanded percentile interval."""
+    return float(special.ndtr(-_quantile(units, confidence)))
 
 
 def bca_interval(values: FloatArray, estimate: float, left_out: FloatArray, confidence: float = 0.95) -> Ends:
