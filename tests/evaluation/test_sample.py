@@ -150,7 +150,7 @@ def test_of_pairs_that_are_the_same_or_not() -> None:
     rows = examples(
         Kind.SCORED, np.arange(4), positives=np.array([4, 5, 2, 7]), scores=np.array([1.0, 0.0, 1.0, 0.0])
     )
-    held_out = hold_out(rows, [parse_metric("pair AP")], pool=np.zeros(0, int), binary=True)
+    held_out = hold_out(rows, [parse_metric("pair AP")], pool=np.zeros(0, int))
     sample = drawn(held_out)
     same, other = sample.groups
     assert (same.left.tolist(), same.right.tolist()) == ([0, 2], [4, 2])
@@ -193,7 +193,7 @@ def test_hits_of_pairs() -> None:
     embed = Table(20, rows={text: [float(value) for value in row] for text, row in near.items()})
     pairs = {"positives": np.array([10, 11, 12, 13])}
     same = examples(Kind.SCORED, np.arange(4), scores=np.array([1.0, 0.0, 0.0, 0.0]), **pairs)
-    held_out = hold_out(same, [parse_metric("pair AP")], pool=np.zeros(0, int), binary=True)
+    held_out = hold_out(same, [parse_metric("pair AP")], pool=np.zeros(0, int))
     scored = held_out.score(embed)[0]
     # The pair of the highest similarity but one is the only one that is the same.
     assert scored.threshold is not None
