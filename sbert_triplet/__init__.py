@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     )
     from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Needs
     from sbert_triplet.losses.names import build_loss
-    from sbert_triplet.pipeline.api import train
+    from sbert_triplet.pipeline.api import evaluate, train
+    from sbert_triplet.pipeline.evaluating import Evaluation
     from sbert_triplet.pipeline.job import Options, Run
     from sbert_triplet.recipe.model import Recipe
     from sbert_triplet.recipe.reading import read_recipe
@@ -37,6 +38,7 @@ _HOMES = {
     "DataError": "errors",
     "DivergedError": "errors",
     "Embedded": "losses.batch",
+    "Evaluation": "pipeline.evaluating",
     "GainNotShownError": "errors",
     "InputError": "errors",
     "Kind": "data.kinds",
@@ -54,6 +56,7 @@ _HOMES = {
     "Trainer": "training.trainer",
     "build_loss": "losses.names",
     "encode": "encoding.encode",
+    "evaluate": "pipeline.api",
     "load_model": "encoding.loading",
     "read_recipe": "recipe.reading",
     "train": "pipeline.api",
@@ -64,6 +67,7 @@ __all__ = [
     "DataError",
     "DivergedError",
     "Embedded",
+    "Evaluation",
     "GainNotShownError",
     "InputError",
     "Kind",
@@ -81,6 +85,7 @@ __all__ = [
     "Trainer",
     "build_loss",
     "encode",
+    "evaluate",
     "load_model",
     "read_recipe",
     "train",

@@ -100,7 +100,7 @@ def evaluate(
 ) -> None:
     """Compare models on the same tasks: quality with intervals, speed, size; BM25 beside retrieval."""
     with guarded(debug):
-        from sbert_triplet.pipeline.evaluating import evaluate as carried_out
+        from sbert_triplet.pipeline.evaluating import carry_out
         from sbert_triplet.pipeline.job import Options
         from sbert_triplet.pipeline.measurements import Asked
 
@@ -122,7 +122,7 @@ def evaluate(
             say=terminal.say,
             progress=terminal.progress,
         )
-        carried_out(asked, out, options=options)
+        carry_out(asked, out, options=options)
 
 
 def report(

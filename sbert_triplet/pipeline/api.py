@@ -1,8 +1,8 @@
-"""The main job in Python, in one call."""
+"""The main job in Python, in one call, and the comparison of models, in another."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ import datasets
 
 from sbert_triplet.data.memory import IN_MEMORY
 from sbert_triplet.errors import DataError, InputError
+from sbert_triplet.pipeline.evaluating import Evaluation, carry_out
 from sbert_triplet.pipeline.job import Options, Run, run
+from sbert_triplet.pipeline.measurements import Asked
 from sbert_triplet.pipeline.request import Request, is_recipe, read_request, run_name
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.writing import inline_yaml, plain
@@ -43,6 +45,43 @@ def train(
         options = replace(options, decisions=request.decisions)
     home = Path(out) if out is not None else Path("runs") / request.name
     return run(request.recipe, home, folder=request.folder, options=options)
+
+
+def evaluate(
+    *models: str | Path | Run,
+    suite: str | Path | None = None,
+    data: str | Path | None = None,
+    mteb: str | Sequence[str] = (),
+    local: str | Path | None = None,
+    precision: str = "fp32",
+    seed: int = 13,
+    out: str | Path | None = None,
+    options: Options | None = None,
+    **sections: Any,
+) -> Evaluation:
+    """Measure models on the same tasks and compare each with the first, with intervals.
+
+    ``models``: folders, runs, Hub ids. ``suite``: the name of one that comes with the package, or a YAML
+    file, whose relative paths start in ``local``. ``data``: a recipe, a run folder or a table, of which the
+    rows held out for test are measured; ``sections`` replace values of its recipe, as those of ``train`` do.
+    Without either: the held-out rows of the first model that a run made. ``mteb``: names of its tasks.
+    ``precision``: of the encoder's arithmetic (fp32, bf16, fp16). ``seed``: of the resampling. ``out``: the
+    folder that is written, ``runs/NAME-evaluation`` by default.
+
+    Returns the evaluation: ``.record`` holds the figures, as ``evaluation.json`` in ``.folder`` does.
+    Raises InputError for what the caller can mend, MachineError for a full disk or memory.
+    """
+    asked = Asked(
+        models=tuple(str(model.folder if isinstance(model, Run) else model) for model in models),
+        suite=None if suite is None else str(suite),
+        data=None if data is None else str(data),
+        settings=tuple(_overrides(sections)),
+        local=None if local is None else Path(local),
+        mteb=(mteb,) if isinstance(mteb, str) else tuple(mteb),
+        precision=precision,
+        seed=seed,
+    )
+    return carry_out(asked, None if out is None else Path(out), options=options)
 
 
 def _requested(data: Any, sections: Mapping[str, Any]) -> Request:

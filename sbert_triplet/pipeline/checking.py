@@ -8,7 +8,7 @@ from sbert_triplet.data.examples import IntArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.evaluation.audit import Audit, audit_examples, known_prompts
-from sbert_triplet.pipeline.decide import CLASS_TEXTS
+from sbert_triplet.pipeline.decide import class_batch
 from sbert_triplet.pipeline.environment import peak_memory_bytes
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.plan import Plan
@@ -94,5 +94,4 @@ def duration(seconds: float) -> str:
 def _batch_plan(data: Gathered, plan: Plan) -> tuple[int, int] | None:
     if data.kind is not Kind.LABELLED:
         return None
-    classes = max(plan.settings.batch_size // CLASS_TEXTS, 2)
-    return min(classes, max(len(data.train.label_names), 2)), CLASS_TEXTS
+    return class_batch(plan.settings.batch_size, len(data.train.label_names))

@@ -14,7 +14,7 @@ from sbert_triplet.recipe.loss import LossRecipe
 from sbert_triplet.recipe.model import Recipe
 
 CLASS_TEXTS = 4
-"""K of P x K batches."""
+"""K of P x K batches, at least."""
 SMALL_ENCODER = 50_000_000
 
 
@@ -63,6 +63,13 @@ def choose_batch_size(recipe: Recipe, rows: int) -> int:
     while size > 16 and rows < 8 * size:
         size //= 2
     return size
+
+
+def class_batch(batch_size: int, classes: int) -> tuple[int, int]:
+    """P classes and K texts of each in a batch; more texts where the classes are too few to fill it."""
+    most = max(batch_size // CLASS_TEXTS, 2)
+    chosen = min(most, max(classes, 2))
+    return chosen, max(batch_size // chosen, CLASS_TEXTS) if chosen < most else CLASS_TEXTS
 
 
 def choose_epochs(recipe: Recipe, rows: int) -> float:

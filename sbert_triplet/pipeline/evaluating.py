@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from sbert_triplet.encoding.embedding_cache import EmbeddingCache
+from sbert_triplet.encoding.encode import PRECISIONS
 from sbert_triplet.encoding.loading import weights_fingerprint
 from sbert_triplet.encoding.tokens import Side
+from sbert_triplet.errors import InputError
 from sbert_triplet.evaluation.mteb import MtebResult, evaluate_mteb, known_to_mteb
 from sbert_triplet.evaluation.over_seeds import groups_over_seeds
 from sbert_triplet.evaluation.side_by_side import (
@@ -46,7 +48,7 @@ class Evaluation:
     record: dict[str, Any]
 
 
-def evaluate(asked: Asked, out: Path | None = None, *, options: Options | None = None) -> Evaluation:
+def carry_out(asked: Asked, out: Path | None = None, *, options: Options | None = None) -> Evaluation:
     """Measure models on the same tasks and compare each with the first.
 
     Writes ``evaluation.json``, ``evaluation.md`` and ``predictions/`` into ``out``, else into
@@ -54,6 +56,8 @@ def evaluate(asked: Asked, out: Path | None = None, *, options: Options | None =
     that they can be timed in turns. Raises InputError for what the person can mend, MachineError for a full
     disk or memory.
     """
+    if asked.precision not in PRECISIONS:
+        raise InputError(f"precision {asked.precision!r}: choose from {', '.join(PRECISIONS)}")
     if asked.mteb:
         known_to_mteb(asked.mteb)
     found = contenders(asked.models)

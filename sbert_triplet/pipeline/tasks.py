@@ -23,7 +23,7 @@ from sbert_triplet.errors import InputError
 from sbert_triplet.losses.batch import LONGEST_QUEUE, Loss
 from sbert_triplet.losses.names import LOSSES
 from sbert_triplet.losses.several import LossPerDataset, WeightedSum
-from sbert_triplet.pipeline.decide import CLASS_TEXTS, choose_loss
+from sbert_triplet.pipeline.decide import choose_loss, class_batch
 from sbert_triplet.pipeline.gathered import Gathered, Rows
 from sbert_triplet.pipeline.scores import refuse_scores
 from sbert_triplet.pipeline.start import Encoder, located_model
@@ -209,7 +209,8 @@ def _loss(setting: Setting, parts: Sequence[LossPart], examples: Examples) -> Lo
 
 def _batches(rows: Examples, by_class: bool, batch_size: int, seed: int) -> Batches:
     if by_class and rows.labels is not None:
-        return ClassBatches(rows.labels, max(batch_size // CLASS_TEXTS, 2), CLASS_TEXTS, seed=seed)
+        classes, texts = class_batch(batch_size, len(np.unique(rows.labels)))
+        return ClassBatches(rows.labels, classes, texts, seed=seed)
     return RowBatches(len(rows), batch_size, seed=seed)
 
 

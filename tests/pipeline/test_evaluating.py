@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import sbert_triplet
 from sbert_triplet.encoding.tiny import tiny_encoder
 from sbert_triplet.errors import DataError, InputError, ModelError, RecipeError
 from sbert_triplet.evaluation import speed
@@ -22,7 +23,7 @@ from sbert_triplet.evaluation.results import MetricValues
 from sbert_triplet.evaluation.suite_data import load_suite
 from sbert_triplet.pipeline import evaluating
 from sbert_triplet.pipeline.contenders import contenders, seed_groups
-from sbert_triplet.pipeline.evaluating import Evaluation, evaluate
+from sbert_triplet.pipeline.evaluating import Evaluation, carry_out
 from sbert_triplet.pipeline.job import Options
 from sbert_triplet.pipeline.measurements import Asked
 from sbert_triplet.recipe.suites import read_suite
@@ -77,7 +78,7 @@ def measure() -> Measure:
     def carried_out(*names: str, out: str | None = "out", **asked: Any) -> tuple[Evaluation, list[str]]:
         said: list[str] = []
         options = Options(say=said.append, overwrite=bool(asked.pop("overwrite", False)), device="cpu")
-        found = evaluate(Asked(names, **asked), None if out is None else Path(out), options=options)
+        found = carry_out(Asked(names, **asked), None if out is None else Path(out), options=options)
         return found, said
 
     return carried_out
@@ -108,6 +109,20 @@ def test_a_whole_evaluation(models: list[str], suite: str, measure: Measure) -> 
     assert "BM25 + two" in lines
     assert max(len(line) for line in said if not line.startswith("Model:")) <= 100
     assert "# Models side by side: trial" in (found.folder / "evaluation.md").read_text(encoding="utf-8")
+
+
+def test_in_python(models: list[str], tables: Any) -> None:
+    tables.write("faq.csv", tables.pairs(40))
+    found = sbert_triplet.evaluate(
+        *map(Path, models), data="faq.csv", out="out", evaluate={"test": 0.5, "metrics": ["RR@10"]}
+    )
+    assert found.folder == Path("out")
+    assert 15 <= found.record["tasks"][0]["items"] <= 25
+    assert list(by_label(found.record)["two"]["against_first"]["faq"]) == ["RR@10"]
+    with pytest.raises(InputError, match="precision 'fp8': choose from fp32, bf16, fp16"):
+        sbert_triplet.evaluate(*models, data="faq.csv", precision="fp8")
+    with pytest.raises(RecipeError, match=r"metrisc.*metrics"):
+        sbert_triplet.evaluate(*models, data="faq.csv", evaluate={"metrisc": ["RR@10"]})
 
 
 def test_what_a_model_costs(models: list[str], suite: str, measure: Measure) -> None:

@@ -98,7 +98,7 @@ def small_classes(examples: Examples, batch_plan: tuple[int, int] | None) -> lis
         unusable = f"; {alone:,} with a single text cannot be used at all" if alone else ""
         message = (
             f"{times(len(short), 'class has', 'classes have')} fewer than {wanted} different texts, too few "
-            f"for {asked}{unusable}. Add texts, merge classes, or ask for fewer texts of a class."
+            f"for {asked}{unusable}. Add texts or merge classes."
         )
         rows = examples.row_numbers[np.isin(examples.labels, short)]
         findings.append(about_rows("small-classes", "warning", message, rows))
