@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sbert_triplet.data.examples import Examples
 from sbert_triplet.evaluation.metrics import Task
 from sbert_triplet.evaluation.parts import Embed, IntArray, Part, Scored
 from sbert_triplet.evaluation.results import FloatArray
-from sbert_triplet.nearest import row_similarities, top_k
+from sbert_triplet.nearest import row_similarities
 
 
 @dataclass(frozen=True)
@@ -35,18 +34,11 @@ class Judged:
         return Judged(self.similarities[rows], self.same[rows], groups, self.what)
 
 
-def judged_pairs(
-    part: Part,
-    scored: Scored,
-    embed: Embed,
-    labels: IntArray | None = None,
-    memory: Examples | None = None,
-) -> Judged | None:
+def judged_pairs(part: Part, scored: Scored, embed: Embed) -> Judged | None:
     """The pairs of a part as one model sees them; None where no pair is said to be the same or not.
 
     Pairs that are judged are taken as they are. Of retrieval each query with its first result, of classes
-    (``labels`` (n,) of the items) each text with the nearest of those of known class (``memory``): what is
-    taken as the answer, and whether it is right.
+    each text with the nearest of those of known class: what is taken as the answer, and whether it is right.
     """
     if part.task is Task.PAIRS and part.gold is not None and scored.predictions is not None:
         return Judged(scored.predictions, part.gold > 0, part.groups, "a pair of texts that is the same")
@@ -54,8 +46,8 @@ def judged_pairs(
         return _of_retrieval(part, scored.top_ids, embed)
     if part.task is Task.TRIPLETS:
         return _of_triplets(part, embed)
-    if part.task is Task.LABELS and labels is not None and memory is not None:
-        return _of_classes(part, labels, memory, embed)
+    if part.task is Task.LABELS and scored.nearest is not None:
+        return _of_classes(part, scored.nearest[:, 0], embed)
     return None
 
 
@@ -83,11 +75,13 @@ def _of_triplets(part: Part, embed: Embed) -> Judged:
     return Judged(near, same, pairs[:, 0], what)
 
 
-def _of_classes(part: Part, labels: IntArray, memory: Examples, embed: Embed) -> Judged:
+def _of_classes(part: Part, nearest: IntArray, embed: Embed) -> Judged:
+    assert part.classes is not None
+    memory = part.classes.memory
+    assert memory is not None
     assert memory.labels is not None
     texts, known = embed("left", part.items[:, 0]), embed("right", memory.anchors)
-    places, _ = top_k(texts, known, 1, similarity=embed.similarity)
-    near = row_similarities(texts, known, right_rows=places[:, 0], similarity=embed.similarity)
-    same = memory.labels[places[:, 0]] == labels
+    near = row_similarities(texts, known, right_rows=nearest, similarity=embed.similarity)
+    same = memory.labels[nearest] == part.classes.of_items
     what = "a text with the nearest text of known class, the same where that class is right"
     return Judged(near, np.asarray(same, dtype=bool), part.groups, what)

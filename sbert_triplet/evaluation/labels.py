@@ -5,6 +5,7 @@ regression on the embeddings names?
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,15 @@ from sbert_triplet.nearest import Embeddings, Similarity, top_k
 from sbert_triplet.nearest.rows import Rows, finite_rows, unit_rows
 
 _ROWS_AT_ONCE = 16_384
+NEAREST = 10
+
+
+@dataclass(frozen=True)
+class LabelsResult:
+    """``nearest``: (Q, 10) places of the most similar training texts of each; -1 where there are fewer."""
+
+    values: dict[str, MetricValues]
+    nearest: IntArray
 
 
 def evaluate_labels(
@@ -27,7 +37,7 @@ def evaluate_labels(
     similarity: Similarity,
     memory_bytes: int = 1 << 30,
     device: str | torch.device | None = None,
-) -> dict[str, MetricValues]:
+) -> LabelsResult:
     """``1-NN accuracy`` and ``centroid accuracy``, per test text 0 or 1.
 
     The training texts are the memory: 1-NN takes the class of the most similar one (of equals, the
@@ -39,16 +49,21 @@ def evaluate_labels(
     """
     _check(train_embeddings, train_labels, test_embeddings, test_labels)
     classes, centres = class_centres(train_embeddings, train_labels, similarity=similarity)
-    predictions = {}
-    for name, memory, answers in (
-        ("1-NN accuracy", train_embeddings, train_labels),
-        ("centroid accuracy", centres, classes),
-    ):
-        nearest, _ = top_k(
-            test_embeddings, memory, 1, similarity=similarity, memory_bytes=memory_bytes, device=device
+
+    def most_similar(memory: Embeddings, most: int) -> IntArray:
+        found, _ = top_k(
+            test_embeddings, memory, most, similarity=similarity, memory_bytes=memory_bytes, device=device
         )
-        predictions[name] = answers[nearest[:, 0]]
-    return {name: _accuracy(name, predicted == test_labels) for name, predicted in predictions.items()}
+        return found
+
+    nearest = most_similar(train_embeddings, min(NEAREST, len(train_labels)))
+    predictions = {
+        "1-NN accuracy": train_labels[nearest[:, 0]],
+        "centroid accuracy": classes[most_similar(centres, 1)[:, 0]],
+    }
+    values = {name: _accuracy(name, predicted == test_labels) for name, predicted in predictions.items()}
+    missing = np.full((len(nearest), NEAREST - nearest.shape[1]), -1, dtype=np.int64)
+    return LabelsResult(values, np.concatenate([nearest, missing], axis=1))
 
 
 def evaluate_logistic(

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_triplet.data.examples import Examples
 from sbert_triplet.encoding.tokens import Side
 from sbert_triplet.evaluation.metrics import Metric, Task
 from sbert_triplet.evaluation.pairs import Threshold
@@ -34,14 +35,28 @@ class Scored:
     """One model on one part: ``values`` by metric, ``predictions`` (n,) where the metric needs them.
 
     ``predictions``: the similarity of each pair, the group of each clustered text. ``top_ids`` (n, 10):
-    the first results of each query, for retrieval. ``threshold``: of pairs that belong together or not,
-    the one of the highest F1 on these very pairs, None where no pair belongs together.
+    the first results of each query, for retrieval. ``nearest`` (n, 10): places of the most similar of the
+    texts of known class, for labelled text; both -1 where there are fewer. ``threshold``: of pairs that
+    belong together or not, the one of the highest F1 on these very pairs, None where none belongs together.
     """
 
     values: dict[str, MetricValues]
     predictions: FloatArray | None = None
     top_ids: IntArray | None = None
+    nearest: IntArray | None = None
     threshold: Threshold | None = None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """``of_items``: (n,) numbers of the items' classes; ``names`` by number.
+
+    ``memory``: the texts of known class that the items are looked up among; None for clustering.
+    """
+
+    of_items: IntArray
+    names: tuple[str, ...]
+    memory: Examples | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class Part:
     gold: FloatArray | None = None
     groups: IntArray | None = None
     retrieval: RetrievalTask | None = None
+    classes: Classes | None = None
 
     def compare(self, base: Scored, tuned: Scored, *, seed: int = 13) -> dict[str, Comparison]:
         """Every metric of the part, on the same items."""

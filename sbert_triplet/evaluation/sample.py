@@ -64,21 +64,15 @@ class Sample:
         return found
 
 
-def draw_sample(
-    part: Part, labels: IntArray | None = None, *, seed: int, texts: int = TEXTS, pairs: int = PAIRS
-) -> Sample:
-    """The sample of a part; the same for the same ``seed``.
-
-    ``labels``: (n,) classes of the part's items, where they have some. At most ``texts`` texts, and at most
-    ``pairs`` pairs of a group.
+def draw_sample(part: Part, *, seed: int, texts: int = TEXTS, pairs: int = PAIRS) -> Sample:
+    """The sample of a part, at most ``texts`` texts and ``pairs`` pairs of a group; the same for the same
+    ``seed``.
     """
     rng = np.random.default_rng(seed)
     if part.retrieval is not None:
         return _of_retrieval(part, rng, texts, pairs)
-    if part.task in (Task.LABELS, Task.CLUSTERING):
-        if labels is None:
-            raise ValueError("the classes of labelled texts are wanted")
-        return _of_classes(part.items[:, 0], labels, rng, texts, pairs)
+    if part.classes is not None:
+        return _of_classes(part.items[:, 0], part.classes.of_items, rng, texts, pairs)
     if part.task is Task.TRIPLETS:
         return _of_triplets(part, rng, texts, pairs)
     return _of_pairs(part, rng, texts, pairs)

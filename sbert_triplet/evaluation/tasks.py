@@ -15,7 +15,7 @@ from sbert_triplet.evaluation.clustering import evaluate_clustering
 from sbert_triplet.evaluation.labels import evaluate_labels, evaluate_logistic
 from sbert_triplet.evaluation.metrics import Metric, Task
 from sbert_triplet.evaluation.pairs import best_f1_threshold, evaluate_pairs
-from sbert_triplet.evaluation.parts import Embed, IntArray, Part, Scored, item_groups
+from sbert_triplet.evaluation.parts import Classes, Embed, IntArray, Part, Scored, item_groups
 from sbert_triplet.evaluation.results import FloatArray
 from sbert_triplet.evaluation.retrieval import RetrievalTask, evaluate_retrieval
 from sbert_triplet.evaluation.sts import evaluate_scored
@@ -147,12 +147,13 @@ def labels_part(
 
     def score(embed: Embed) -> Scored:
         rows = embed("right", known), classes, embed("left", texts), answers
-        values = {}
+        values, nearest = {}, None
         if wanted - {LOGISTIC}:
-            values = evaluate_labels(*rows, similarity=embed.similarity)
+            found = evaluate_labels(*rows, similarity=embed.similarity)
+            values, nearest = dict(found.values), found.nearest
         if LOGISTIC in wanted:
             values[LOGISTIC] = evaluate_logistic(*rows, similarity=embed.similarity)
-        return Scored({metric.name: values[metric.name] for metric in metrics})
+        return Scored({metric.name: values[metric.name] for metric in metrics}, nearest=nearest)
 
     every = np.arange(len(test))
     return Part(
@@ -163,6 +164,7 @@ def labels_part(
         (("right", known), ("left", texts)),
         score,
         groups=item_groups(groups, every, len(test)),
+        classes=Classes(answers, test.label_names, memory),
     )
 
 
@@ -186,4 +188,5 @@ def clustering_part(test: Examples, metrics: tuple[Metric, ...], groups: IntArra
         score,
         gold=classes.astype(np.float64),
         groups=item_groups(groups, every, len(test)),
+        classes=Classes(classes, test.label_names),
     )

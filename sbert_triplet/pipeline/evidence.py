@@ -24,7 +24,7 @@ from sbert_triplet.evaluation.suites import LoadedSuite, measure_suite
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.start import Encoder
-from sbert_triplet.pipeline.threshold import SameFrom, classes_of, same_from
+from sbert_triplet.pipeline.threshold import SameFrom, same_from
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.training.fold import nested_dimensions, served_model, unnamed_distance
 
@@ -119,7 +119,7 @@ class Evidence:
         self.tokens = tokens
         self._routed: TokenTable | None = None
         self.loss, self._dev = loss, dev
-        self.sample = draw_sample(held_out.parts[0], classes_of(held_out, data.test), seed=recipe.train.seed)
+        self.sample = draw_sample(held_out.parts[0], seed=recipe.train.seed)
         self.unnamed = unnamed_distance(loss)
         self.precision = self._choose(training_precision)
 
@@ -222,8 +222,6 @@ class Evidence:
         return same_from(
             dev,
             embedder,
-            labels=(classes_of(dev, self.data.dev), classes_of(self.held_out, self.data.test)),
-            memory=self.data.train if self.data.kind is Kind.LABELLED else None,
             test=(self.held_out.parts[0], scored),
             precision=self.recipe.evaluate.same_precision,
             seed=self.recipe.train.seed,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sbert_triplet.data.parquet import write_parquet
 from sbert_triplet.evaluation.held_out import Part, Scored
 from sbert_triplet.evaluation.metrics import Task
+from sbert_triplet.evaluation.parts import Classes
 
 IntArray = NDArray[np.int64]
 Texts = Callable[[Sequence[int]], list[str]]
@@ -32,9 +33,10 @@ def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts
 
 
 def write_items(file: Path, part: Part, models: Mapping[str, Scored], texts: Texts) -> None:
-    """One row an item: the test row it came from, its texts, the value of the part's first metric (or the
-    prediction) of each model by its name, the first results of each for retrieval, and the value of every
-    other metric that is a mean of items.
+    """One row an item: the test row it came from, its texts, its class, the value of the part's first metric
+    (or the prediction) of each model by its name, the first results of each for retrieval and the nearest
+    texts of known class, with their classes, for labelled text, and the value of every other metric that is a
+    mean of items.
     """
     columns: dict[str, pa.Array] = {
         "item": pa.array(np.arange(len(part.items))),
@@ -42,7 +44,9 @@ def write_items(file: Path, part: Part, models: Mapping[str, Scored], texts: Tex
     }
     for name, ids in zip(_COLUMNS[part.task], part.items.T, strict=True):
         columns[name] = pa.array(texts(ids.tolist()), pa.large_string())
-    if part.gold is not None:
+    if part.classes is not None:
+        columns["class"] = pa.array(_class_names(part.classes.of_items, part.classes), pa.large_string())
+    elif part.gold is not None:
         columns["gold"] = pa.array(part.gold)
     metric = part.metrics[0].name
     for name, scored in models.items():
@@ -50,6 +54,8 @@ def write_items(file: Path, part: Part, models: Mapping[str, Scored], texts: Tex
         columns[name] = pa.array(values if values is not None else scored.predictions)
         if scored.top_ids is not None and part.retrieval is not None:
             columns |= _results(name, part, scored.top_ids[:, :FIRST_RESULTS], texts)
+        if scored.nearest is not None and part.classes is not None:
+            columns |= _nearest(name, part.classes, scored.nearest[:, :FIRST_RESULTS], texts)
     for other in part.metrics[1:]:
         for name, scored in models.items():
             if (values := scored.values[other.name].per_item) is not None:
@@ -69,3 +75,27 @@ def _results(name: str, part: Part, top: IntArray, texts: Texts) -> dict[str, pa
         f"{name}_top": pa.array(found, pa.list_(pa.large_string())),
         f"{name}_top_relevant": pa.array(relevant, pa.list_(pa.bool_())),
     }
+
+
+def _nearest(name: str, classes: Classes, nearest: IntArray, texts: Texts) -> dict[str, pa.Array]:
+    memory = classes.memory
+    assert memory is not None
+    assert memory.labels is not None
+    shown = [row[row >= 0] for row in nearest]
+    answers = [memory.labels[places] for places in shown]
+    return {
+        f"{name}_top": pa.array(
+            [texts(memory.anchors[places].tolist()) for places in shown], pa.list_(pa.large_string())
+        ),
+        f"{name}_top_class": pa.array(
+            [_class_names(each, classes) for each in answers], pa.list_(pa.large_string())
+        ),
+        f"{name}_top_relevant": pa.array(
+            [(each == own).tolist() for each, own in zip(answers, classes.of_items, strict=True)],
+            pa.list_(pa.bool_()),
+        ),
+    }
+
+
+def _class_names(numbers: IntArray, classes: Classes) -> list[str]:
+    return [classes.names[number] for number in numbers.tolist()]

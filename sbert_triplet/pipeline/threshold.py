@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sbert_triplet.data.examples import Examples, IntArray
 from sbert_triplet.encoding.embedder import Embedder
 from sbert_triplet.evaluation.calibration import Calibration, calibrate
 from sbert_triplet.evaluation.held_out import HeldOut
@@ -55,21 +54,18 @@ def same_from(
     dev: HeldOut,
     embedder: Embedder,
     *,
-    labels: tuple[IntArray | None, IntArray | None],
-    memory: Examples | None,
     test: tuple[Part, Scored],
     precision: float,
     seed: int,
 ) -> SameFrom | None:
     """The cut of the model that ``embedder`` is of; None where the dev rows do not say what is the same.
 
-    ``labels``: classes of the dev and of the test items. ``test``: the first part of the test rows, and what
-    the model scored there.
+    ``test``: the first part of the test rows, and what the model scored there.
     """
     part = dev.parts[0]
     embedder.prepare(dev.wanted)
-    chosen = judged_pairs(part, part.score(embedder), embedder, labels[0], memory)
-    tried = judged_pairs(*test, embedder, labels[1], memory)
+    chosen = judged_pairs(part, part.score(embedder), embedder)
+    tried = judged_pairs(*test, embedder)
     if chosen is None or tried is None or not (chosen.same.any() and tried.same.any()):
         return None
     calibration = _calibrated(chosen.some(PAIRS, seed), precision, seed)
@@ -84,12 +80,6 @@ def same_from(
 
 def _calibrated(pairs: Judged, precision: float, seed: int) -> Calibration:
     return calibrate(pairs.similarities, pairs.same, precision=precision, groups=pairs.groups, seed=seed)
-
-
-def classes_of(held_out: HeldOut, rows: Examples) -> IntArray | None:
-    """(n,) classes of the items of the first part, where the rows are labelled text."""
-    part = held_out.parts[0]
-    return None if rows.labels is None else rows.labels[part.rows]
 
 
 def write_cuts(home: Path, cuts: Mapping[str, SameFrom | None]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,20 @@ import pyarrow.parquet as pq
 from sbert_triplet.errors import InputError
 from sbert_triplet.reporting.numbers import compact
 
-_RESULTS = ("base_top", "tuned_top", "base_top_relevant", "tuned_top_relevant")
+_RESULTS = tuple(f"{model}_top{what}" for model in ("base", "tuned") for what in ("", "_relevant", "_class"))
 _NUMBERS = ("item", "row", "base", "tuned")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One text of a ranking; ``relevant`` is None where that was not written down."""
+    """One text of a ranking; ``relevant`` is None where that was not written down.
+
+    ``label``: the text's class, where it is one of known class.
+    """
 
     text: str
     relevant: bool | None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,8 @@ def _item(row: dict[str, Any], place: int) -> Item:
         others=tuple(
             (name, _number(row[f"base {name}"]), _number(row[f"tuned {name}"])) for name in measured
         ),
-        base_top=_ranking(row.get("base_top"), row.get("base_top_relevant")),
-        tuned_top=_ranking(row.get("tuned_top"), row.get("tuned_top_relevant")),
+        base_top=_ranking(row, "base_top"),
+        tuned_top=_ranking(row, "tuned_top"),
     )
 
 
@@ -118,11 +123,14 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _ranking(texts: Sequence[object] | None, relevant: Sequence[object] | None) -> tuple[Result, ...]:
-    marks = list(relevant or [])
-    marks += [None] * (len(texts or ()) - len(marks))
-    found = zip(texts or (), marks, strict=False)
-    return tuple(Result(_text(text), None if mark is None else bool(mark)) for text, mark in found)
+def _ranking(row: Mapping[str, Any], name: str) -> tuple[Result, ...]:
+    texts = row.get(name) or ()
+    marks, labels = row.get(f"{name}_relevant") or (), row.get(f"{name}_class") or ()
+    found = islice(zip_longest(texts, marks, labels), len(texts))
+    return tuple(
+        Result(_text(text), None if mark is None else bool(mark), None if label is None else str(label))
+        for text, mark, label in found
+    )
 
 
 def _text(value: object) -> str:

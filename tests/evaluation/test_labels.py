@@ -27,18 +27,27 @@ def test_nearest_neighbour_equals_scikit_learn(similarity: str) -> None:
     result = evaluate_labels(train, train_labels, test, test_labels, similarity=similarity)
     model = KNeighborsClassifier(1, algorithm="brute", metric=similarity).fit(train, train_labels)
     expected = (model.predict(test) == test_labels).astype(float)
-    per_item = result["1-NN accuracy"].per_item
+    per_item = result.values["1-NN accuracy"].per_item
     assert per_item is not None
     assert per_item.tolist() == expected.tolist()
-    assert result["1-NN accuracy"].value == pytest.approx(expected.mean())
+    assert result.values["1-NN accuracy"].value == pytest.approx(expected.mean())
     assert 0.2 < expected.mean() < 1.0
+    ranked = model.kneighbors(test, 10, return_distance=False)
+    assert result.nearest.tolist() == ranked.tolist()
+
+
+def test_fewer_training_texts_than_nearest_ones_are_kept() -> None:
+    result = evaluate_labels(
+        np.eye(3), np.array([4, 5, 6]), np.array([[0.1, 0.9, 0.5]]), np.array([5]), similarity="dot"
+    )
+    assert result.nearest.tolist() == [[1, 2, 0] + [-1] * 7]
 
 
 def test_centroids_equal_scikit_learn() -> None:
     (train, train_labels), (test, test_labels) = clouds(2, 200), clouds(3, 90)
     expected = NearestCentroid().fit(train, train_labels).predict(test) == test_labels
     result = evaluate_labels(train, train_labels, test, test_labels, similarity="euclidean")
-    per_item = result["centroid accuracy"].per_item
+    per_item = result.values["centroid accuracy"].per_item
     assert per_item is not None
     assert per_item.tolist() == expected.astype(float).tolist()
 
@@ -49,7 +58,7 @@ def test_centroids_equal_scikit_learn() -> None:
     cosines = unit(test) @ unit(centres.centroids_).T
     by_cosine = centres.classes_[cosines.argmax(axis=1)] == test_labels
     result = evaluate_labels(train, train_labels, test, test_labels, similarity="cosine")
-    assert result["centroid accuracy"].value == pytest.approx(by_cosine.mean())
+    assert result.values["centroid accuracy"].value == pytest.approx(by_cosine.mean())
 
 
 def test_centres_are_means_of_unit_vectors_under_cosine() -> None:
@@ -64,7 +73,7 @@ def test_centres_are_means_of_unit_vectors_under_cosine() -> None:
 def test_a_class_without_training_texts_is_missed() -> None:
     train, test = np.eye(2), np.array([[1.0, 0.1], [1.0, 0.0]])
     result = evaluate_labels(train, np.array([0, 1]), test, np.array([5, 0]), similarity="cosine")
-    for metric in result.values():
+    for metric in result.values.values():
         assert metric.per_item is not None
         assert metric.per_item.tolist() == [0.0, 1.0]
 
@@ -78,7 +87,7 @@ def test_what_does_not_fit() -> None:
         result = evaluate_labels(
             np.eye(2), np.array([0, 1]), np.zeros((0, 2)), np.zeros(0, int), similarity="cosine"
         )
-    assert np.isnan(result["1-NN accuracy"].value)
+    assert np.isnan(result.values["1-NN accuracy"].value)
 
 
 def test_the_logistic_probe_equals_scikit_learn_on_unit_vectors() -> None:
@@ -111,7 +120,7 @@ def test_the_probe_is_linear() -> None:
     train = np.concatenate([corners + shift for shift in (-0.1, 0.0, 0.1)])
     labels = np.tile([0, 0, 1, 1], 3)
     given = train, labels, train + 0.03, labels
-    assert evaluate_labels(*given, similarity="euclidean")["1-NN accuracy"].value == 1.0
+    assert evaluate_labels(*given, similarity="euclidean").values["1-NN accuracy"].value == 1.0
     assert evaluate_logistic(*given, similarity="euclidean").value <= 0.75
 
 

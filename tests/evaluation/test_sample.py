@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pytest
 
 from sbert_triplet.data.examples import Examples, Ragged
 from sbert_triplet.data.kinds import Kind
@@ -51,8 +50,8 @@ def retrieval(queries: int = 30, pool: int = 90) -> HeldOut:
     return hold_out(rows, [parse_metric("RR@10")], pool=np.arange(queries, queries + pool))
 
 
-def drawn(held_out: HeldOut, labels: IntArray | None = None, **bounds: int) -> Sample:
-    return draw_sample(held_out.parts[0], labels, seed=5, **bounds)
+def drawn(held_out: HeldOut, **bounds: int) -> Sample:
+    return draw_sample(held_out.parts[0], seed=5, **bounds)
 
 
 def test_of_retrieval() -> None:
@@ -87,7 +86,7 @@ def test_of_classes() -> None:
     labels = np.array([text % 4 for text in texts])
     rows = examples(Kind.LABELLED, texts, labels=labels, label_names=tuple("abcd"))
     held_out = hold_out(rows, [parse_metric("1-NN accuracy")], pool=np.zeros(0, int), memory=rows)
-    sample = drawn(held_out, labels, texts=24, pairs=300)
+    sample = drawn(held_out, texts=24, pairs=300)
     (block,) = sample.texts
     assert len(np.unique(block.ids)) == 24
     assert sample.classes is not None
@@ -105,7 +104,7 @@ def test_classes_of_one_text_each_have_no_pairs() -> None:
     labels = np.arange(6)
     rows = examples(Kind.LABELLED, np.arange(6), labels=labels, label_names=tuple("abcdef"))
     held_out = hold_out(rows, [parse_metric("1-NN accuracy")], pool=np.zeros(0, int), memory=rows)
-    sample = drawn(held_out, labels)
+    sample = drawn(held_out)
     assert len(sample.groups[0].left) == 0
     assert sample.together.shape == (0, 2)
     found = portray(sample, held_out.parts[0], held_out.score(Table(6))[0], Table(6), seed=1)
@@ -251,7 +250,7 @@ def test_of_classes_the_nearest_text_is_judged() -> None:
     held_out = hold_out(asked, [parse_metric("1-NN accuracy")], pool=np.zeros(0, int), memory=known)
     embed = Table(7)
     scored = held_out.score(embed)[0]
-    found = judged_pairs(held_out.parts[0], scored, embed, asked.labels, known)
+    found = judged_pairs(held_out.parts[0], scored, embed)
     assert found is not None
     right = scored.values["1-NN accuracy"].per_item
     assert right is not None
@@ -264,10 +263,3 @@ def test_scored_pairs_say_of_none_that_it_is_the_same() -> None:
     rows = examples(Kind.SCORED, np.arange(3), positives=np.arange(3, 6), scores=np.array([0.1, 0.5, 0.9]))
     held_out, embed = hold_out(rows, [parse_metric("Spearman")], pool=np.zeros(0, int)), Table(6)
     assert judged_pairs(held_out.parts[0], held_out.score(embed)[0], embed) is None
-
-
-def test_classes_are_wanted_of_labelled_texts() -> None:
-    rows = examples(Kind.LABELLED, [0, 1], labels=np.array([0, 1]), label_names=("a", "b"))
-    held_out = hold_out(rows, [parse_metric("1-NN accuracy")], pool=np.zeros(0, int), memory=rows)
-    with pytest.raises(ValueError, match="classes"):
-        draw_sample(held_out.parts[0], seed=1)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -131,6 +132,19 @@ def test_runs(case: str, tables: Tables, train: Train) -> None:
     items = pq.read_table(finished.run.folder / "predictions" / "items.parquet")
     assert items.num_rows == report["metrics"][metrics[0]]["n"]
     assert {"item", "base", "tuned"} <= set(items.column_names)
+    assert ("class" in items.column_names) == (kind == "labelled")
+    if kind == "labelled":
+        nearest_texts_decide(items)
+
+
+def nearest_texts_decide(items: pa.Table) -> None:
+    """1-NN is right where the first of the nearest texts is of the item's class."""
+    for row in items.to_pylist():
+        for model in ("base", "tuned"):
+            classes, right = row[f"{model}_top_class"], row[f"{model}_top_relevant"]
+            assert len(row[f"{model}_top"]) == len(classes) == 5
+            assert right == [name == row["class"] for name in classes]
+            assert row[model] == right[0]
 
 
 def test_the_pool_is_every_positive_and_negative_of_every_split_and_the_corpus(

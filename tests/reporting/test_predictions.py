@@ -53,6 +53,24 @@ def test_rankings_and_their_marks(tmp_path: Path) -> None:
     assert found.equal == 1
 
 
+def test_nearest_texts_and_their_classes(tmp_path: Path) -> None:
+    found = movers(
+        tmp_path,
+        **{"text": ["a"], "class": ["one"], "base": [0.0], "tuned": [1.0]},
+        base_top=[["x", "y"]],
+        base_top_class=[["two", "one"]],
+        base_top_relevant=[[False, True]],
+        tuned_top=[["y"]],
+        tuned_top_class=[["one"]],
+        tuned_top_relevant=[[True]],
+    )
+    assert found is not None
+    (item,) = found.gained
+    assert item.fields == (("text", "a"), ("class", "one"))
+    assert item.base_top == (Result("x", False, "two"), Result("y", True, "one"))
+    assert item.tuned_top == (Result("y", True, "one"),)
+
+
 def test_undefined_values_move_nowhere(tmp_path: Path) -> None:
     found = movers(tmp_path, text=["a", "b", "c"], base=[None, float("nan"), 0.1], tuned=[0.5, 0.5, 0.0])
     assert found is not None

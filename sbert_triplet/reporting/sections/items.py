@@ -32,8 +32,10 @@ def draw(run: RunRecord) -> Section | None:
 
 
 def _title(movers: Movers) -> str:
-    ranked = any(item.base_top or item.tuned_top for item in (*movers.gained, *movers.lost))
-    return "Queries that changed most" if ranked else "Items that changed most"
+    results = [result for item in (*movers.gained, *movers.lost) for result in item.base_top + item.tuned_top]
+    if any(result.label is not None for result in results):
+        return "Texts that changed most"
+    return "Queries that changed most" if results else "Items that changed most"
 
 
 def _group(title: str, items: Sequence[Item]) -> list[Html]:
@@ -77,14 +79,27 @@ def _ranking(title: str, results: Sequence[Result]) -> Html:
     listed = (
         element("ol", *(_result(result) for result in results)) if results else paragraph("Nothing kept.")
     )
-    return element("div", element("h4", f"{title}: top results"), listed)
+    labelled = any(result.label is not None for result in results)
+    what = "nearest texts of known class" if labelled else "top results"
+    return element("div", element("h4", f"{title}: {what}"), listed)
 
 
 def _result(result: Result) -> Html:
-    mark = element("b", "✓ relevant", class_="hit") if result.relevant else None
+    mark = _mark(result)
     return element(
-        "li", mark, " " if mark else None, _text(result.text, RESULT_LIMIT), class_="hit" if mark else None
+        "li",
+        mark,
+        " " if mark else None,
+        _text(result.text, RESULT_LIMIT),
+        class_="hit" if result.relevant else None,
     )
+
+
+def _mark(result: Result) -> Html | None:
+    if result.label is not None:
+        label = element("bdi", clean(result.label), dir="auto")
+        return element("b", "✓ ", label, class_="hit") if result.relevant else element("b", label)
+    return element("b", "✓ relevant", class_="hit") if result.relevant else None
 
 
 def _text(value: str, limit: int) -> Html:
