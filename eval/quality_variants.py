@@ -13,11 +13,11 @@ Sections = Mapping[str, Any]
 DEFAULT = "as it is"
 
 
-def _train(**values: Any) -> Sections:
+def _train(**values: Any) -> dict[str, Any]:
     return {"train": values}
 
 
-def _loss(name: str, **options: Any) -> Sections:
+def _loss(name: str, **options: Any) -> dict[str, Any]:
     return {"loss": {"name": name, **options}}
 
 
@@ -55,11 +55,16 @@ OWN: dict[str, dict[str, Sections]] = {
         "hardest": _loss("triplet", **_TRIPLET, miner="hard"),
         "soft margin, hardest": _loss("triplet", distance="euclidean", soft=True, miner="hard"),
         "supervised contrastive": _loss("supervised_contrastive"),
+        "supervised contrastive, 1e-4": _loss("supervised_contrastive") | _train(learning_rate=1e-4),
+        "supervised contrastive, .05": _loss("supervised_contrastive", temperature=0.05),
     },
     SCORES: {
         "scale 10": _loss("cosent", scale=10),
         "scale 40": _loss("cosent", scale=40),
         "cosine regression": _loss("cosine_regression"),
+        "cosine regression, 1e-4": _loss("cosine_regression") | _train(learning_rate=1e-4),
+        "cosine regression, 2e-4": _loss("cosine_regression") | _train(learning_rate=2e-4),
+        "CoSENT, 2e-4, 16 rows": _train(learning_rate=2e-4, batch_size=16),
     },
 }
 
