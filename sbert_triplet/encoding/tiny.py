@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers.normalizers import BertNormalizer
@@ -48,7 +49,10 @@ def tiny_encoder(
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            BertModel(config).save_pretrained(folder)
+            weights = BertModel(config).state_dict()
+        config.save_pretrained(folder)
+        # Its own save_pretrained writes nothing on any but the first of several processes.
+        save_file(weights, Path(folder) / "model.safetensors", metadata={"format": "pt"})
         fast.save_pretrained(folder)
         transformer = Transformer(folder)
     modules = [transformer, Pooling(dimensions, pooling_mode="mean"), Normalize()]

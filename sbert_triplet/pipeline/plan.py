@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from sbert_triplet.errors import InputError
+from sbert_triplet.evaluation.audit.findings import times
 from sbert_triplet.evaluation.audit.plan import Margin
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.pipeline.curriculum import Curriculum, with_curriculum
@@ -67,8 +68,9 @@ class Plan:
         settings, refresh = self.settings, self.refresh
         parts = f", in parts of {chunk:,} tokens" if (chunk := self.recipe.train.chunk_tokens) else ""
         return (
-            f"{settings.steps} steps of {settings.batch_size} rows, loss {self.recipe.loss_names}, "
-            f"learning rate {settings.learning_rate:g}, {settings.precision}{parts}"
+            f"{times(settings.steps, 'step', 'steps')} of {settings.batch_size} rows, "
+            f"loss {self.recipe.loss_names}, learning rate {settings.learning_rate:g}, "
+            f"{settings.precision}{parts}"
             + (f", {self.curriculum.sentence()}" if self.curriculum else "")
             + (f", {refresh.sentence(self.pace.pauses(settings.steps))}" if refresh else "")
         )

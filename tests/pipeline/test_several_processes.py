@@ -60,8 +60,9 @@ def table(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_processes_leave_one_run(launcher: str, table: Path) -> None:
     parts = ["--set", "train.chunk_tokens=100"] if launcher == "a configuration" else []
+    curve = ["--set", "evaluate.learning_curve=true"] if launcher == "torchrun" else []
     done = launched(
-        launcher, table, "train", "faq.csv", "--set", "train.precision=fp32", *parts, "--out", "run"
+        launcher, table, "train", "faq.csv", "--set", "train.precision=fp32", *parts, *curve, "--out", "run"
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("Verdict on nDCG@10") == 1
@@ -72,6 +73,9 @@ def test_two_processes_leave_one_run(launcher: str, table: Path) -> None:
     assert report["train"]["rows_per_second"] > 0
     recipe = yaml.safe_load((table / "run" / "recipe.yaml").read_text(encoding="utf-8"))
     assert recipe["train"]["chunk_tokens"] == (100 if parts else 0)
+    assert ("learning_curve" in report) == bool(curve)
+    if curve:
+        assert [point["share"] for point in report["learning_curve"]["points"]] == [0.25, 0.5, 1.0]
 
 
 @pytest.mark.long
