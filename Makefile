@@ -43,7 +43,8 @@ quickstart: $(VENV)/.installed
 	$(RUN) train recipes/quickstart.yaml --overwrite
 
 # Two processes of one thread each: on two cores the suite takes half the time that way.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Compiled files are kept, whatever the person's setting: tests start more than a dozen further interpreters.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not long" -n 2 --dist loadfile

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import subprocess
 import sys
@@ -30,13 +29,6 @@ ROWS = [
     }
     for n in range(60)
 ]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_collection() -> None:
-    """What the imports made is never garbage; without this each run searches it for a third of a second."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

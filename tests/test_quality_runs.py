@@ -14,6 +14,8 @@ from scipy import stats
 
 Load = Callable[[str], Any]
 TRIAL = ("trial pairs", "trial labels")
+LOSSES = {"trial pairs": 1, "trial labels": 2}
+"""Of the scripts that are tried."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,18 +23,19 @@ def _no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sbert_triplet.pipeline.job.write_report", lambda _: None)
 
 
-def test_short_form(load: Load) -> None:
+@pytest.mark.parametrize("sets", [TRIAL[1:], pytest.param(TRIAL, marks=pytest.mark.long)])
+def test_short_form(load: Load, sets: tuple[str, ...]) -> None:
     """Trials on dev and a run of each side; then a second seed of one set beside what there is."""
     command, peer, grid = load("quality"), load("quality_peer"), load("quality_plan").Grid((5e-5,), (1, 2))
-    *_, results = command.measured(command.parsed(["--short", "--seeds", "1", "--sets", *TRIAL]))
+    *_, results = command.measured(command.parsed(["--short", "--seeds", "1", "--sets", *sets]))
     assert [(run["set"], run["side"]) for run in results["runs"]] == [
-        (name, side) for name in TRIAL for side in ("peer", "ours")
+        (name, side) for name in sets for side in ("peer", "ours")
     ]
-    for name, losses in zip(TRIAL, (1, 2), strict=True):
+    for name in sets:
         kept = results["sets"][name]
         trials = {trial["how"]: trial["value"] for trial in results["trials"] if trial["set"] == name}
         assert len(trials) == len(peer.settings(kept["kind"], grid)) == 2
-        assert len({how.split(",")[0] for how in trials}) == losses
+        assert len({how.split(",")[0] for how in trials}) == LOSSES[name]
         theirs, ours = (run for run in results["runs"] if run["set"] == name)
         assert trials[theirs["how"]] == max(trials.values())
         assert kept["budget"] == theirs["seconds"] > theirs["training"] > 0
@@ -45,13 +48,16 @@ def test_short_form(load: Load) -> None:
     results = json.loads(json.dumps(results))
     again = command.parsed(["--short", "--seeds", "1", "2", "--sets", TRIAL[1]])
     *_, results = command.measured(again, results)
-    assert [(run["side"], run["seed"]) for run in results["runs"][4:]] == [("ours", 2), ("peer", 2)]
-    assert results["runs"][4]["steps"] == results["runs"][3]["steps"]
-    assert len(results["trials"]) == 4
+    assert [(run["side"], run["seed"]) for run in results["runs"][2 * len(sets) :]] == [
+        ("ours", 2),
+        ("peer", 2),
+    ]
+    assert results["runs"][-2]["steps"] == results["runs"][-3]["steps"]
+    assert len(results["trials"]) == 2 * len(sets)
     assert list(command.measured(again, results)) == []
     shown = load("quality_table").table(results)
     assert "| trial labels | ST | " in shown
-    assert "to come: 3 seeds each of trial pairs, trial labels" in shown
+    assert f"to come: 3 seeds each of {', '.join(sets)}" in shown
 
 
 def test_runs_made_otherwise_are_not_mixed(load: Load, tmp_path: Path) -> None:

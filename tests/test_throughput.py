@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +15,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
-EVAL = Path(__file__).resolve().parents[1] / "eval"
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
 Load = Callable[[str], Any]
 
@@ -204,13 +202,35 @@ def test_a_process_of_its_own(load: Load) -> None:
     found = process.alone(process.Job(process.PRODUCTS, told), 120)
     assert found.done
     assert found.figures["rate"] > 1e8
-    failed = process.alone(process.Job(process.PRODUCTS, told | {"precision": "int3"}), 120)
-    assert failed.outcome == "failed: KeyError: 'int3'"
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds", "outcome", "figures"),
+    [
+        (
+            "print('first'); print(json.dumps({'outcome': 'done', 'figures': told}))",
+            60,
+            "done",
+            {"rate": 2.5},
+        ),
+        ("told['precision']", 60, "failed: KeyError: 'precision'", {}),
+        ("sys.exit(3)", 60, "failed: exit code 3", {}),
+        ("sys.exit('bad_alloc')", 60, "out of 1.5 GB", {}),
+        ("time.sleep(60)", 0.5, "out of time", {}),
+    ],
+)
+def test_what_becomes_of_a_process(
+    load: Load, tmp_path: Path, line: str, seconds: float, outcome: str, figures: dict[str, float]
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import json, sys, time\ntold = json.loads(sys.argv[sys.argv.index('--child') + 1])\n{line}\n"
+    )
+    found = load("isolated").in_a_process(script, {"rate": 2.5}, 1.5, seconds)
+    assert (found.outcome, found.figures) == (outcome, figures)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_no_gpu_is_said(load: Load) -> None:
-    command = [sys.executable, str(EVAL / "throughput.py"), "--gpu"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 1
-    assert ended.stderr.strip().endswith("--gpu: torch finds no GPU here")
+    with pytest.raises(SystemExit, match=r"^--gpu: torch finds no GPU here$"):
+        load("throughput").main(["--gpu"])

@@ -17,6 +17,7 @@ from command import main
 LOSS = {"name": "triplet", "distance": "cosine", "margin": 0.2}
 PACED = {"score": "reference", "pacing": "root", "start": 0.2, "full_at": 0.5}
 BENGIO = "Bengio et al. 2009 (doi 10.1145/1553374.1553380)"
+HACOHEN = "Hacohen, Weinshall 2019 (arXiv 1904.03626)"
 WU = "Wu, Dyer, Neyshabur 2021 (arXiv 2012.03107)"
 CLEAN, WRONG = ("hwu64-centres",), ("hwu64-wrong",)
 
@@ -39,9 +40,9 @@ EXPERIMENT = Experiment(
     },
     claims=(
         Claim("easy rows first do better than no order", BENGIO, "curriculum", "none"),
-        Claim("easy rows first do better than difficult ones first", BENGIO, "curriculum", "anti"),
+        Claim("easy rows first do better than difficult ones first", HACOHEN, "curriculum", "anti"),
         Claim(
-            "with right labels, random order under the same pacing does as well as easy rows first",
+            "with right labels and enough time, random order at the same pace does as well as easy first",
             WU,
             "curriculum",
             "random",

@@ -19,7 +19,7 @@ from claim import Claim, Experiment, Variant
 from command import main
 from matching import COSINE_MARGIN
 
-AGGARWAL = "Aggarwal, Hinneburg, Keim 2001 (doi 10.1007/3-540-44503-X_27)"
+AGGARWAL = "Aggarwal, Hinneburg, Keim 2001 (doi 10.1007/3-540-44503-X_27), of data as they are"
 REIMERS = "Reimers, Gurevych 2019 (arXiv 1908.10084), of measuring"
 NLI = ("nli",)
 
@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             "the Euclidean distance does better than its square",
-            "Hermans, Beyer, Leibe 2017 (arXiv 1703.07737)",
+            "Hermans, Beyer, Leibe 2017 (arXiv 1703.07737), of stability",
             "euclidean",
             "squared",
         ),
@@ -70,7 +70,7 @@ EXPERIMENT = Experiment(
         Claim("in many dimensions order 2 does better than infinity", AGGARWAL, "euclidean", "chebyshev"),
         Claim(
             "a learned Mahalanobis distance does better than the Euclidean one",
-            "Weinberger, Saul 2009 (JMLR 10)",
+            "Weinberger, Saul 2009 (JMLR 10), of data as they are",
             "mahalanobis",
             "euclidean",
         ),

@@ -16,8 +16,8 @@ from command import main
 
 HINGE = {"name": "triplet", "distance": "euclidean"}
 SOFT = {"name": "triplet", "distance": "euclidean", "soft": True}
-SCHROFF = "Schroff, Kalenichenko, Philbin 2015 (arXiv 1503.03832)"
-HERMANS = "Hermans, Beyer, Leibe 2017 (arXiv 1703.07737)"
+WANG = "Wang et al. 2017 (arXiv 1704.06369)"
+HERMANS = "Hermans, Beyer, Leibe 2017 (arXiv 1703.07737), who train so"
 
 EXPERIMENT = Experiment(
     name="normalisation",
@@ -32,11 +32,11 @@ EXPERIMENT = Experiment(
         "open-soft": Variant("any length, soft margin", SOFT, miner="hard", open=True),
     },
     claims=(
-        Claim("embeddings of length 1 do better than those of any length", SCHROFF, "unit", "open"),
+        Claim("embeddings of length 1 do better than those of any length", WANG, "unit", "open"),
         Claim("with a soft margin embeddings of any length do better", HERMANS, "open-soft", "unit-soft"),
         Claim(
             "without length 1 the hardest triplets make training collapse",
-            SCHROFF,
+            "common advice, without a paper",
             "open",
             says="collapses",
             sets=("hwu64",),

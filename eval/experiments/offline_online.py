@@ -16,7 +16,7 @@ from command import main
 
 LOSS = {"name": "triplet", "distance": "cosine", "margin": 0.2}
 MINED = {"negatives": 2, "relative_margin": 0.05}
-SCHROFF = "Schroff, Kalenichenko, Philbin 2015 (arXiv 1503.03832)"
+HERMANS = "Hermans, Beyer, Leibe 2017 (arXiv 1703.07737)"
 XIONG = "Xiong et al. 2021 (arXiv 2007.00808)"
 
 EXPERIMENT = Experiment(
@@ -31,7 +31,7 @@ EXPERIMENT = Experiment(
         "both": Variant("both", LOSS, miner="semi_hard", mine=MINED, pace="mined"),
     },
     claims=(
-        Claim("selection in the batch does better than mining before training", SCHROFF, "online", "offline"),
+        Claim("selection in the batch does better than offline mining", HERMANS, "online", "offline"),
         Claim("mined negatives do better than those of the batch alone", XIONG, "both", "online"),
         Claim(
             "both together do better than mining alone", "common advice, without a paper", "both", "offline"

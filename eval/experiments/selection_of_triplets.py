@@ -19,6 +19,8 @@ SOFT = {"name": "triplet", "distance": "euclidean", "soft": True}
 HIGH = {"learning_rate": 10 * LEARNING_RATE}
 HWU64 = ("hwu64",)
 SCHROFF = "Schroff, Kalenichenko, Philbin 2015 (arXiv 1503.03832)"
+DANGER = f"{SCHROFF}, who say that they can"
+RISING = f"common advice, after {SCHROFF}"
 HERMANS = "Hermans, Beyer, Leibe 2017 (arXiv 1703.07737)"
 
 EXPERIMENT = Experiment(
@@ -44,23 +46,23 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             "the hardest negatives from the first step make training collapse",
-            SCHROFF,
+            DANGER,
             "hard",
             says="collapses",
         ),
         Claim(
             "the hardest negatives from the first step make training collapse, at a high rate",
-            SCHROFF,
+            DANGER,
             "hard-twice-high",
             says="collapses",
         ),
         Claim("semi-hard triplets do better than the hardest", SCHROFF, "semi-hard", "hard"),
         Claim("the hardest triplets do better than all", HERMANS, "hard", "all"),
         Claim("for the hardest triplets a soft margin does better than a hinge", HERMANS, "soft", "hard"),
-        Claim("the hardest triplets do better after a warm-up", SCHROFF, "warmed", "hard-twice"),
+        Claim("the hardest triplets do better after a warm-up", RISING, "warmed", "hard-twice"),
         Claim(
             "the hardest triplets do better after a warm-up, at a high rate",
-            SCHROFF,
+            RISING,
             "warmed-high",
             "hard-twice-high",
         ),

@@ -153,6 +153,11 @@ def _model_folder(folder: Path) -> Path:
     """The model inside a run folder, or the folder itself."""
     if not (folder / "modules.json").is_file() and (folder / "report.json").is_file():
         folder = folder / "model"
+    if not _describes_model(folder) and (folder / "recipe.yaml").is_file():
+        raise ModelError(
+            f"model {folder}: the folder holds a run that is not finished, and so no model yet; train it "
+            "anew, or name a folder that holds modules.json"
+        )
     if not _describes_model(folder):
         raise ModelError(f"model {folder}: the folder holds neither modules.json nor config.json")
     return folder

@@ -30,11 +30,12 @@ class Calibration:
     """The cut for a wanted precision, as found on ``pairs`` pairs.
 
     ``cut``: the threshold, and precision and recall on these pairs. Where no cut is ``reached`` that is
-    precise enough it is the one of the highest precision instead. ``similarity`` and ``recall``: bootstrap
-    intervals of the cut and of the recall there; a resample in which no cut is precise enough has a cut
-    of infinity and recall 0, and ``reached_share`` is the share of the others. ``precision``: the interval
-    of that of ``cut``. NaN where too few pairs, or groups, tell nothing. On the pairs that it was chosen on
-    a cut looks better than it is: choose it on some (dev), and see what ``at_threshold`` says on others.
+    precise enough it is the one of the highest precision instead, and has neither of the next two intervals,
+    which are of another cut. ``similarity`` and ``recall``: bootstrap intervals of the cut and of the recall
+    there; a resample in which no cut is precise enough has a cut of infinity and recall 0, and
+    ``reached_share`` is the share of the others. ``precision``: the interval of that of ``cut``. NaN where
+    too few pairs, or groups, tell nothing. On the pairs that it was chosen on a cut looks better than it is:
+    choose it on some (dev), and see what ``at_threshold`` says on others.
     """
 
     wanted: float
@@ -130,8 +131,8 @@ def calibrate(
         wanted=precision,
         cut=at_threshold(scores, positive, cut),
         reached=reached,
-        similarity=_interval(found.cuts, count, confidence),
-        recall=_interval(found.recalls, count, confidence),
+        similarity=_interval(found.cuts, count, confidence) if reached else UNDEFINED,
+        recall=_interval(found.recalls, count, confidence) if reached else UNDEFINED,
         precision=_of_precision(found.precisions, units[scores >= cut], count, confidence),
         reached_share=float(np.isfinite(found.cuts).mean()),
         pairs=len(scores),

@@ -105,7 +105,10 @@ def _gold(test: Examples, task: Task, metrics: tuple[Metric, ...]) -> FloatArray
             f"{metrics[0].name} needs scores that are yes or no; these have more than two values"
         )
     if task is Task.PAIRS:
-        return np.asarray(test.scores == test.scores.max(), dtype=np.float64)
+        # A value that stands alone is not the larger of two: 0 for every pair is no.
+        alone = len(np.unique(test.scores)) == 1
+        yes = test.scores > 0 if alone else test.scores == test.scores.max(initial=-np.inf)
+        return np.asarray(yes, dtype=np.float64)
     return test.scores
 
 

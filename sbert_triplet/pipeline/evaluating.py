@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,12 @@ def carry_out(asked: Asked, out: Path | None = None, *, options: Options | None 
 def _target(asked: Asked, found: Sequence[Contender], scratch: Path, options: Options) -> MeasuredOn | None:
     """The tasks; None where only tasks of MTEB are wanted."""
     if asked.mteb and asked.suite is None and asked.data is None:
+        for option, given, goes_with in (
+            ("--set", asked.settings, "--data"),
+            ("--local", asked.local, "--suite"),
+        ):
+            if given:
+                raise InputError(f"{option} goes with {goes_with}, and only tasks of MTEB are measured")
         return None
     folder = scratch / "texts"
     folder.mkdir()
@@ -219,6 +226,8 @@ def _mteb(asked: Asked, models: Sequence[Loaded], options: Options) -> dict[str,
 def _write(home: RunFolder, measured: Measurements, record: dict[str, Any]) -> None:
     """The predictions first, ``evaluation.json`` last: its presence means finished."""
     home.path.mkdir(parents=True, exist_ok=True)
+    # Of an evaluation that is replaced: its tasks may have been others.
+    shutil.rmtree(home.path / "predictions", ignore_errors=True)
     if measured.target is not None:
         texts = measured.target.suite.texts.texts
         for number, task in enumerate(measured.target.suite.tasks):

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from sbert_triplet.evaluation.compressed import CANDIDATES, bytes_of_a_text
 from sbert_triplet.evaluation.fusion import CONSTANT, fusion_depth
 from sbert_triplet.evaluation.over_seeds import SeedGroup
+from sbert_triplet.evaluation.parts import Scored
 from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.side_by_side import Compared, Row
 from sbert_triplet.evaluation.speed import BATCH_SIZE, Speed
@@ -42,7 +45,11 @@ def evaluation_record(measured: Measurements, command: str | None) -> dict[str, 
         "format": FORMAT,
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "name": measured.target.name if measured.target else None,
-        "tasks": [_task(number, task) for number, task in enumerate(suite.tasks)] if suite else [],
+        "tasks": [
+            _task(number, task, measured.rows[0].scored[task.name]) for number, task in enumerate(suite.tasks)
+        ]
+        if suite
+        else [],
         "first": measured.models[0].contender.label,
         "models": rows,
         "seeds": [_seeds(group) for group in measured.seeds],
@@ -124,8 +131,10 @@ def _comparison(comparison: Comparison, base: str) -> dict[str, Any]:
     return {base: entry.pop("base"), "value": entry.pop("tuned"), **entry}
 
 
-def _task(number: int, task: LoadedTask) -> dict[str, Any]:
+def _task(number: int, task: LoadedTask, scored: Scored) -> dict[str, Any]:
+    """``left_out``: queries that no metric counts, since no document is relevant to them."""
     part = task.part
+    values = scored.values[task.main.name].per_item
     pool = None if part.retrieval is None else len(part.retrieval.document_ids)
     readable = re.sub(r"[^\w-]+", "-", task.name).strip("-")[:60]
     return {
@@ -134,6 +143,7 @@ def _task(number: int, task: LoadedTask) -> dict[str, Any]:
         "main_metric": task.main.name,
         "metrics": [metric.name for metric in part.metrics],
         "items": len(part.items),
+        "left_out": 0 if values is None else int(np.isnan(values).sum()),
         "documents": pool,
         "source": task.source,
         "fingerprint": task.fingerprint,

@@ -57,7 +57,7 @@ class RunFolder:
                 "or give --overwrite to replace it"
             )
         found = sorted(item.name for item in self.path.iterdir())
-        if found and not self._holds_run():
+        if found and not self.holds_run():
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise InputError(
                 f"{self.path}: holds files that are no run's ({', '.join(found[:3])}{more}); "
@@ -174,8 +174,8 @@ class RunFolder:
         if not os.access(parent, os.W_OK | os.X_OK):
             raise InputError(f"{parent}: no permission to write here; name another folder with --out")
 
-    def _holds_run(self) -> bool:
-        """Whether a run made this folder: by the first line of its recipe, else by its report."""
+    def holds_run(self) -> bool:
+        """Whether a run made it, finished or not: by the first line of its recipe, else by its report."""
         try:
             with (self.path / RECIPE).open(encoding="utf-8") as file:
                 if file.readline() == HEADER:

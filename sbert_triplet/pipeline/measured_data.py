@@ -14,6 +14,7 @@ from sbert_triplet.pipeline.contenders import Contender, run_of
 from sbert_triplet.pipeline.decide import choose_metrics
 from sbert_triplet.pipeline.evidence import measured_on
 from sbert_triplet.pipeline.folder import RECIPE as RUN_RECIPE
+from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.request import read_request, run_name
@@ -77,8 +78,10 @@ def suite_named_in(name: str, folder: Path | None) -> str:
 def read_held_out(source: str, settings: Sequence[str], scratch: Path, say: Say) -> MeasuredOn:
     """The test rows that a recipe, a run's recipe or data without one hold out, by the recipe's metrics."""
     folder = Path(source)
-    if folder.is_dir() and (run := run_of(folder)) is not None and (run / RUN_RECIPE).is_file():
-        source = str(run / RUN_RECIPE)
+    if folder.is_dir():
+        run = run_of(folder) or (folder if RunFolder(folder).holds_run() else None)
+        if run is not None and (run / RUN_RECIPE).is_file():
+            source = str(run / RUN_RECIPE)
     request = read_request(source, None, settings)
     say(request.sentence)
     recipe = request.recipe

@@ -147,7 +147,6 @@ def report_of(
     """
     data, line = ready.data, found.line
     main = found.metrics[found.main.name]
-    told = found.metrics.get(SENTENCE_METRIC, main)
     report: dict[str, Any] = {
         "format": 1,
         "name": out.name,
@@ -159,7 +158,7 @@ def report_of(
         "training_distance": _training_distance(found),
         "dimensions": {str(size): _as_json(metrics) for size, metrics in found.dimensions.items()} or None,
         "verdict": verdict(main),
-        "sentence": plain_sentence(told),
+        "sentence": plain_sentence(told_by(found.metrics, main)),
         "shipped": shipped,
         "pool": found.pool,
         "general": _general(found),
@@ -193,6 +192,16 @@ def report_of(
     )
     write_cards(out, report, ready, _named(line.chosen if line else 1.0))
     return report
+
+
+def told_by(metrics: Mapping[str, Comparison], main: Comparison) -> Comparison:
+    """What the sentence beside the verdict speaks of: searches are easier to picture than a mean of nDCG.
+
+    The main metric itself where the other one does not say the same: a verdict of "not shown better" above
+    a sentence that tells of a gain reads as a mistake.
+    """
+    counted = metrics.get(SENTENCE_METRIC, main)
+    return counted if verdict(counted) == verdict(main) else main
 
 
 def write_cards(out: Path, report: Mapping[str, Any], ready: Prepared, candidate: str) -> None:

@@ -25,9 +25,13 @@ _TASKS = {
     "scored pairs": ("semantic-similarity", "Semantic Similarity"),
     "binary pairs": ("binary-classification", "Binary Classification"),
     "triplets": ("triplet", "Triplet"),
-    "labels": ("text-classification", "Text Classification"),
+    "labelled text": ("text-classification", "Text Classification"),
 }
 _HELD_OUT = "held-out rows of the training data's source"
+_CHOSEN_ON_DEV = (
+    "The weights here are those of the base model, unchanged: dev rows and the general check chose them "
+    "before a test row was looked at."
+)
 _SHIPPED = {
     "tuned": "The weights here are the tuned ones.",
     "base": "The weights here are those of the base model, unchanged, because tuning was not shown to help.",
@@ -113,12 +117,15 @@ def _introduction(report: Mapping[str, Any], changes: list[Change], base_model: 
         f"inputs of up to {numbers.count(model.get('max_length'))} tokens" if model.get("max_length") else "",
         f"{markdown_escape(model['similarity'])} similarity" if model.get("similarity") else "",
     ]
-    about = f"A sentence-embedding model: {markdown_escape(base_model)}, tuned with sbert-triplet"
-    about += f" for {markdown_escape(report['task'])}." if report.get("task") else "."
+    task = f" for {markdown_escape(report['task'])}" if report.get("task") else ""
+    about = f"A sentence-embedding model: {markdown_escape(base_model)}, "
+    about += f"tuned with sbert-triplet{task}." if shipped != "base" else f"as it was before tuning{task}."
     about += f" It gives {', '.join(part for part in shape if part)}." if any(shape) else ""
     parts = [f"# {markdown_escape(report.get('name') or 'model')}", about, verdict]
     line = mapping(report.get("weight_line"))
     lies = _SHIPPED.get(shipped, "").format(way=f", at {way(line)}" if is_between(line) else "")
+    if shipped == "base" and report.get("verdict") == "better":
+        lies = _CHOSEN_ON_DEV
     parts += [markdown_escape(change_sentence(changes[0])) if changes else "", lies]
     return "\n\n".join(part for part in parts if part)
 

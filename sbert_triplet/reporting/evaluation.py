@@ -10,11 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sbert_triplet.reporting import numbers
-from sbert_triplet.reporting.evaluation_tables import DIGITS, Columns, compared_cell, tables
+from sbert_triplet.reporting.evaluation_tables import DIGITS, Columns, compared_cell, counted_items, tables
 from sbert_triplet.reporting.plain_table import WIDTH, Cell, folded_table
 from sbert_triplet.reporting.record import mapping
 from sbert_triplet.reporting.tables import Column, Table
 from sbert_triplet.reporting.text import markdown_escape
+
+_FURTHER = (
+    "The first metric of each task is that of the table of quality, with the same p. The p-values of all "
+    "others are adjusted by Holm among themselves."
+)
 
 
 def evaluation_lines(record: Mapping[str, Any], *, width: int = WIDTH) -> list[str]:
@@ -35,6 +40,7 @@ def evaluation_markdown(record: Mapping[str, Any]) -> str:
         parts += [legend] if legend else []
     if record["tasks"]:
         parts.append("## Every metric")
+        parts += [_FURTHER] if any(row.get("against_first") for row in record["models"]) else []
         parts += [_every_metric(record, task) for task in record["tasks"]]
     parts += [line for line in _seed_lines(record) if line]
     parts += [f"- {markdown_escape(note)}" for note in record.get("notes", ())]
@@ -62,9 +68,11 @@ def _every_metric(record: Mapping[str, Any], task: Mapping[str, Any]) -> str:
         )
         for metric in task["metrics"]
     ]
-    about = f"{numbers.count(task['items'])} items"
+    about = f"{numbers.count(counted_items(task))} items"
     if task.get("documents") is not None:
         about += f", {numbers.count(task['documents'])} documents"
+    if task.get("left_out"):
+        about += f"; left out: {numbers.count(task['left_out'])} queries without a relevant document"
     table = _as_markdown([row["label"] for row in rows], columns)
     return f"### {markdown_escape(task['name'])}\n\n{about}.\n\n{table}"
 

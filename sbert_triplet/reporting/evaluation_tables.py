@@ -36,17 +36,22 @@ def _quality(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] |
             )
             for row in rows
         ]
-        columns.append(((name, f"{metric}, n = {numbers.count(task['items'])}"), cells))
+        columns.append(((name, f"{metric}, n = {numbers.count(counted_items(task))}"), cells))
     averages = [row.get("average") for row in rows]
     if any(value is not None for value in averages):
         columns.append((("average", "of the tasks"), [(numbers.fixed(value, DIGITS),) for value in averages]))
-    made = sum(len(mapping(row.get("against_first"))) for row in rows)
+    main = {task["name"]: task["main_metric"] for task in tasks}
+    compared = [
+        mapping(of.get(main[name])) for row in rows for name, of in mapping(row.get("against_first")).items()
+    ]
+    made = len(compared)
+    tested = sum(numbers.number(each.get("p_value")) is not None for each in compared)
     legend = ""
     if made:
         legend = (
             f"Below a value: its difference from {record['first']} with p and the 95 % interval (paired "
             "bootstrap). p: paired randomisation, adjusted by Holm for the "
-            f"{made} comparison{'s' if made > 1 else ''} of this table. "
+            f"{tested} comparison{'' if tested == 1 else 's'} of this table that have one. "
             "▲ better, ▼ worse: interval and p are clear of chance. ~: the interval is approximate."
         )
     title = "Quality" + (f", and the difference from {record['first']}" if made else "")
@@ -71,9 +76,11 @@ def _compressed(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str
                 entry = mapping(found.get(form))
                 cells[task["name"]].append(compared_cell(entry.get("value"), entry or None))
     columns: Columns = [((task["name"], task["main_metric"]), cells[task["name"]]) for task in tasks]
+    made = sum(len(mapping(found)) for row in rows for found in row["compressed"].values())
     per_result = mapping(record.get("settings")).get("candidates_for_each_result")
     legend = (
-        "Below a value: its difference from the same model's full precision. Queries are never compressed. "
+        "Below a value: its difference from the same model's full precision, p adjusted by Holm for the "
+        f"{made} comparison{'s' if made > 1 else ''} of this table. Queries are never compressed. "
         f"binary: {per_result} candidates for each result by Hamming distance, put in order against the "
         "documents' signs; then int8: against their int8 form."
     )
@@ -140,6 +147,11 @@ def _mteb(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] | No
         columns.append(((f"{task} ({where})", metric), cells))
     legend = "By mteb itself, whose results have no values of single items: differences without intervals."
     return "MTEB", list(measured), columns, legend
+
+
+def counted_items(task: Mapping[str, Any]) -> int:
+    """The items that the metrics of a task are means of."""
+    return int(task["items"]) - int(task.get("left_out") or 0)
 
 
 def compared_cell(value: object, comparison: Mapping[str, Any] | None) -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,42 @@ def started(folder: Path, stop: int) -> subprocess.Popen[str]:
     return process
 
 
+def test_what_lies_in_the_folder_in_the_middle_of_a_run_is_gone_on_with(
+    model: SentenceTransformer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    passed: list[int],
+    expected: np.ndarray,
+) -> None:
+    """What a process leaves that is killed there: a copy of its files."""
+    monkeypatch.setattr(construction, "EVERY", 0.0)
+    monkeypatch.setattr(construction, "WRITING", 0.0)
+    running, left = tmp_path / "running", tmp_path / "left"
+    done: list[int] = []
+
+    def copied(so_far: int, total: int) -> None:
+        if so_far >= 400 and not left.exists():
+            shutil.copytree(running, left)
+        if not left.exists():
+            done.append(so_far)
+
+    embedder(model, running, progress=copied)("text", IDS)
+    passed.clear()
+    (record,) = left.glob("*.json")
+    seconds = json.loads(record.read_text())["seconds"]
+    calls: list[tuple[int, int]] = []
+    found = embedder(model, left, progress=lambda *call: calls.append(call))
+    np.testing.assert_array_equal(found("text", IDS), expected)
+    assert 0 < done[-1] <= COUNT - sum(passed)
+    assert calls[0][0] == COUNT - sum(passed) + passed[0]
+    assert calls[-1] == (COUNT, COUNT)
+    assert found.encoding_seconds > seconds > 0
+    (file,) = files(left)
+    assert np.load(file).tobytes() == expected.tobytes()
+    assert not list(left.glob("*.part"))
+
+
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed in another way here")
 def test_a_killed_run_goes_on_where_it_stopped(
     model: SentenceTransformer, tmp_path: Path, passed: list[int], expected: np.ndarray

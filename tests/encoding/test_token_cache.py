@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, get_ident
 from typing import Any
 
 import datasets
@@ -140,6 +143,34 @@ print(sum(calls), rows.tokens.tolist())
 """
 
 
+def test_two_at_once_tokenise_once(folder: Path, asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both look for the file before one of them begins to make it, and that takes a while."""
+    read, call, met, looked = token_cache._read, Tokeniser.__call__, Barrier(2), set[int]()
+
+    def looking(file: Path, rows: int) -> list[Tokenised] | None:
+        found = read(file, rows)
+        if get_ident() not in looked:
+            looked.add(get_ident())
+            met.wait(60)
+            assert found is None
+        return found
+
+    def slowly(self: Tokeniser, some: list[str]) -> Tokenised:
+        time.sleep(0.2)
+        return call(self, some)
+
+    monkeypatch.setattr(token_cache, "_read", looking)
+    monkeypatch.setattr(Tokeniser, "__call__", slowly)
+    encoders = [tiny_encoder(WORDS) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(rows_of, encoders)
+    assert len(looked) == 2
+    assert asked == [COUNT]
+    assert_equal(one, other)
+    assert len(files(folder)) == 1
+
+
+@pytest.mark.long
 def test_two_processes_at_once_tokenise_once_and_a_third_not_at_all(folder: Path, asked: list[int]) -> None:
     script = SCRIPT.format(words=WORDS, count=COUNT)
     pair = [

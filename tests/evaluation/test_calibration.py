@@ -70,6 +70,9 @@ def test_a_precision_that_no_cut_has() -> None:
         "upwards, with recall 1.000"
     )
     assert result.as_json()["reached"] is False
+    # In resamples another cut, or none, is chosen: their recalls (0 where none) are not about this one.
+    assert np.isnan([*result.similarity, *result.recall]).all()
+    assert result.precision[0] <= result.cut.precision <= result.precision[1]
 
 
 def test_of_equal_highest_precisions_the_one_that_finds_more() -> None:

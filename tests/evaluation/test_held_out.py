@@ -123,3 +123,27 @@ def test_what_pairs_cannot_be_measured_by(name: str) -> None:
     test = rows(Kind.SCORED, [0], positives=[1], scores=[3.0])
     with pytest.raises(ValueError, match=f"{name} needs labelled texts"):
         hold_out(test, [parse_metric(name)], pool=np.zeros(0, dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    ("scores", "gold"),
+    [
+        ([0.0, 0.0, 0.0], [0, 0, 0]),
+        ([-1.0, -1.0, -1.0], [0, 0, 0]),
+        ([1.0, 1.0, 1.0], [1, 1, 1]),
+        ([0.0, 5.0, 0.0], [0, 1, 0]),
+        ([-1.0, 0.0, -1.0], [0, 1, 0]),
+    ],
+)
+def test_the_larger_of_two_scores_is_yes_and_zero_alone_is_no(scores: list[float], gold: list[int]) -> None:
+    """Held-out pairs may all be no: their average precision is undefined then, and not 1."""
+    test = rows(Kind.SCORED, [0, 0, 4], positives=[1, 2, 5], scores=scores)
+    held_out = hold_out(test, [parse_metric("pair AP")], pool=np.zeros(0, dtype=np.int64))
+    assert held_out.parts[0].gold is not None
+    assert held_out.parts[0].gold.tolist() == gold
+    if any(gold):
+        (scored,) = held_out.score(Points("euclidean"))
+    else:
+        with pytest.warns(RuntimeWarning, match="pair AP is undefined: no pair belongs together"):
+            (scored,) = held_out.score(Points("euclidean"))
+    assert np.isnan(scored.values["pair AP"].value) == (not any(gold))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -206,6 +207,29 @@ kept_search.KeptSearch(search, Path({folder!r}), here.texts, lambda _: "weights"
 """
 
 
+def test_what_lies_in_the_folder_in_the_middle_of_a_search_is_gone_on_with(
+    kept: Kept, tmp_path: Path
+) -> None:
+    """What a process leaves that is killed there: a copy of its files."""
+    running, left = tmp_path / "running", tmp_path / "left"
+
+    class Copying(DenseSearch):
+        calls = 0
+
+        def __call__(self, queries: IntArray, k: int) -> Candidates:
+            if self.calls == 2:
+                shutil.copytree(running, left)
+            self.calls += 1
+            return super().__call__(queries, k)
+
+    search = Copying(SPACE, DOCUMENTS)
+    kept(search, folder=running)[0](QUERIES, 5)
+    again, counted = kept(search, folder=left)
+    assert_equal(again(QUERIES, 5), DenseSearch(SPACE, DOCUMENTS)(QUERIES, 5))
+    assert counted.calls == [10]
+
+
+@pytest.mark.long
 def test_a_killed_process_leaves_whole_slices(kept: Kept, tmp_path: Path) -> None:
     script = SCRIPT.format(here=str(Path(__file__).parent), folder=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", script], check=False, timeout=120)

@@ -67,7 +67,7 @@ def worlds(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], list[int], Rule
     return draw(st.integers(0, 2**31)), rows, documents, rules
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(worlds(), st.sampled_from([1, 3_000, 1 << 28]))
 def test_top_negatives_equal_a_plain_loop(world: Any, by_query: Any, case: Any, memory_bytes: int) -> None:
     seed, rows, documents, rules = case

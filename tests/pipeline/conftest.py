@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -98,13 +97,6 @@ Train = Callable[..., Finished]
 @pytest.fixture
 def tables() -> Tables:
     return Tables()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_collection() -> None:
-    """What the imports made is never garbage; without this each run searches it for a third of a second."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

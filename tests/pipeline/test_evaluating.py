@@ -27,6 +27,7 @@ from sbert_triplet.pipeline.evaluating import Evaluation, carry_out
 from sbert_triplet.pipeline.job import Options
 from sbert_triplet.pipeline.measurements import Asked
 from sbert_triplet.recipe.suites import read_suite
+from sbert_triplet.recipe.writing import HEADER
 
 SUITE = """
 name: trial
@@ -178,12 +179,30 @@ def test_values_of_every_item(models: list[str], suite: str, measure: Measure) -
     assert "BM25" not in pq.read_table(found.folder / "predictions" / files[0]).column_names
 
 
+def test_a_query_without_a_relevant_document_is_counted(
+    tables: Any, models: list[str], measure: Measure
+) -> None:
+    folder = tables.retrieval("faq", {"test": range(12)})
+    qrels = Path(folder) / "qrels" / "test.tsv"
+    qrels.write_text(qrels.read_text(encoding="utf-8").replace("q3\td3\t1", "q3\td3\t0"), encoding="utf-8")
+    Path("faq.yaml").write_text("tasks: [{name: faq, kind: retrieval, source: faq}]", encoding="utf-8")
+    record = measure(*models, suite="faq.yaml")[0].record
+    (task,) = record["tasks"]
+    assert (task["items"], task["left_out"]) == (12, 1)
+    assert by_label(record)["two"]["against_first"]["faq"]["nDCG@10"]["n"] == 11
+
+
 def test_where_it_is_written(models: list[str], suite: str, measure: Measure) -> None:
     found, _ = measure(models[0], suite=suite, out=None)
     assert found.folder == Path("runs/trial-evaluation")
     with pytest.raises(InputError, match=r"runs/trial-evaluation: holds an evaluation; .* --overwrite"):
         measure(models[0], suite=suite, out=None)
     measure(models[1], suite=suite, out=None, overwrite=True)
+    shorter = Path(suite).read_text(encoding="utf-8").replace("name: similar", "name: alike")
+    Path(suite).write_text(shorter, encoding="utf-8")
+    measure(models[1], suite=suite, out=None, overwrite=True)
+    kept = sorted(item.name for item in (found.folder / "predictions").iterdir())
+    assert kept == ["1-alike.parquet", "2-ask-find.parquet"]
     Path("mine").mkdir()
     Path("mine/letter.txt").touch()
     with pytest.raises(InputError, match=r"mine: holds other files \(letter.txt\)"):
@@ -243,6 +262,18 @@ def test_runs_are_measured_on_their_own_data(tables: Any, train: Any, measure: M
     assert any(note.startswith("other/candidate: was trained on the texts of ") for note in notes)
 
 
+def test_a_run_that_is_not_finished(tables: Any, models: list[str], measure: Measure) -> None:
+    """Its recipe says what is held out, and its log is no data; a model it has none."""
+    tables.write("tickets.csv", tables.pairs(60))
+    Path("killed").mkdir()
+    Path("killed/recipe.yaml").write_text(f"{HEADER}data: {{train: tickets.csv}}\n", encoding="utf-8")
+    Path("killed/log.jsonl").write_text("{}\n", encoding="utf-8")
+    found, _ = measure(models[0], data="killed")
+    assert [task["kind"] for task in found.record["tasks"]] == ["retrieval"]
+    with pytest.raises(ModelError, match="killed: the folder holds a run that is not finished"):
+        measure("killed", suite="sts", out="other")
+
+
 def test_models_of_one_recipe_and_several_seeds(tables: Any, train: Any, measure: Measure) -> None:
     tables.write("train.csv", tables.pairs(60))
     tables.write("test.csv", tables.pairs(80)[60:])
@@ -296,11 +327,19 @@ def test_models_of_one_name_are_told_apart(models: list[str]) -> None:
         ({"suite": "sts", "settings": ("a=1",)}, InputError, "--set goes with --data"),
         ({"data": "none.csv", "local": Path()}, InputError, "--local goes with --suite"),
         ({"data": "none.csv"}, DataError, "none.csv"),
+        ({"mteb": ("STS12",), "settings": ("a=1",)}, InputError, "--set goes with --data, and only tasks of"),
+        ({"mteb": ("STS12",), "local": Path()}, InputError, "--local goes with --suite, and only tasks of"),
     ],
 )
 def test_what_is_refused(
-    models: list[str], measure: Measure, asked: dict[str, Any], error: type[Exception], message: str
+    models: list[str],
+    measure: Measure,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: dict[str, Any],
+    error: type[Exception],
+    message: str,
 ) -> None:
+    monkeypatch.setattr(evaluating, "known_to_mteb", lambda names: [])
     with pytest.raises(error, match=message):
         measure(models[0], **asked)
     assert not Path("out").exists()

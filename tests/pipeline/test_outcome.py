@@ -49,6 +49,27 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Pretend:
     return pretend
 
 
+@pytest.mark.parametrize(
+    ("main", "counted", "told"),
+    [
+        ((0.01, 0.09), (0.02, 0.06), "Success@3"),
+        ((0.01, 0.09), (-0.01, 0.05), "nDCG@10"),
+        ((-0.01, 0.09), (0.02, 0.06), "nDCG@10"),
+        ((-0.01, 0.09), (-0.02, 0.06), "Success@3"),
+        ((-0.09, -0.01), (-0.02, 0.06), "nDCG@10"),
+    ],
+)
+def test_the_sentence_says_what_the_verdict_says(
+    main: tuple[float, float], counted: tuple[float, float], told: str
+) -> None:
+    metrics = {
+        name: shown(*ends)(name, np.zeros(50), np.zeros(50))
+        for name, ends in (("nDCG@10", main), ("Success@3", counted))
+    }
+    assert outcome.told_by(metrics, metrics["nDCG@10"]).metric == told
+    assert outcome.told_by({"Spearman": metrics["nDCG@10"]}, metrics["nDCG@10"]).metric == "nDCG@10"
+
+
 def ships(finished: Finished) -> str:
     """Which model the folder ``model`` holds, by its embeddings."""
     candidate, model = (embeddings(finished.run.folder / name) for name in ("candidate", "model"))

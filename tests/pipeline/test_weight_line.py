@@ -241,7 +241,10 @@ def test_weights_between_base_and_tuned_ship(tiny_folder: Path, tables: Tables, 
 
     cards = [(finished.run.folder / name / "README.md").read_text() for name in ("candidate", "model")]
     assert all(f"base and tuned, at {line['chosen']:g} of the way" in card for card in cards)
-    assert f"the weights at {line['chosen']:g} of the way are taken: nDCG@10 on dev" in finished.text
+    assert (
+        f"the weights at {line['chosen']:g} of the way are what the test rows judge: nDCG@10 on dev"
+        in finished.text
+    )
     assert "Model:  out/model (the interpolated model)" in finished.said
     assert "Between base and tuned weights" in (finished.run.folder / "report.html").read_text()
     assert "| 0 (base) |" in (finished.run.folder / "report.md").read_text()

@@ -92,7 +92,23 @@ def test_what_a_cell_says(record: dict[str, Any]) -> None:
     assert "+0.031 to +0.071" in text
     assert "0.8200 ▼" in text
     assert "−0.040 to −0.020 ~" in text
-    assert "adjusted by Holm for the 3 comparisons of this table" in text
+    assert "adjusted by Holm for the 3 comparisons of this table" in " ".join(text.split())
+
+
+def test_which_comparisons_p_is_adjusted_for(record: dict[str, Any]) -> None:
+    text = " ".join(" ".join(evaluation_lines(record)).split())
+    assert "full precision, p adjusted by Holm for the 1 comparison of this table" in text
+    assert "all others are adjusted by Holm among themselves" in evaluation_markdown(record)
+    alone = {**record, "models": record["models"][:1]}
+    assert "Holm" not in evaluation_markdown(alone)
+
+
+def test_queries_that_no_metric_counts_are_told(record: dict[str, Any]) -> None:
+    record["tasks"][1]["left_out"] = 4
+    assert "nDCG@10, n = 46" in evaluation_markdown(record)
+    told = "46 items, 1,200 documents; left out: 4 queries without a relevant document."
+    assert told in evaluation_markdown(record)
+    assert "50 items.\n" in evaluation_markdown(record)
 
 
 def test_an_open_difference_has_no_mark_and_bm25_no_similarity_of_pairs(record: dict[str, Any]) -> None:
@@ -121,6 +137,7 @@ def test_undefined_values_and_intervals(record: dict[str, Any]) -> None:
     other["against_first"]["faq"]["nDCG@10"] = {**undefined, "n": 0}
     text = "\n".join(evaluation_lines(record))
     assert "no interval" in text
+    assert "adjusted by Holm for the 2 comparisons of this table that have one" in " ".join(text.split())
     assert "None" not in text
     assert "nan" not in text
 

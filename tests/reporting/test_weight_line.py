@@ -32,7 +32,10 @@ def test_the_curves_and_the_choice(run_folder: Write, report: dict[str, Any]) ->
     assert dev.startswith("nDCG@10 on dev by weights: 0 (base): 0.684, 0.2: 0.703")
     assert dev.endswith("0.9: 0.746, 1 (tuned): 0.743; chosen: 0.8")
     assert general.startswith("General check by weights: 0 (base): 0.927, 0.2: 0.931")
-    assert "the weights at 0.8 of the way are taken: nDCG@10 on dev is highest there, 0.7461" in section.html
+    assert (
+        "the weights at 0.8 of the way are what the test rows judge: nDCG@10 on dev is highest there, 0.7461"
+        in section.html
+    )
     assert "Measured on 600 of 2,488 queries over 4,100 of 34,120 documents in 1 min 2 s." in section.html
     lines = section.markdown.splitlines()
     assert "| 0 (base) | 0.6840 | 0.927 |  |  |" in lines
@@ -44,8 +47,8 @@ def test_the_curves_and_the_choice(run_folder: Write, report: dict[str, Any]) ->
     ("chosen", "said"),
     [
         (0, "the base is kept: because"),
-        (0.35, "the weights at 0.35 of the way are taken: because"),
-        (1.0, "the tuned weights are taken: because"),
+        (0.35, "the weights at 0.35 of the way are what the test rows judge: because"),
+        (1.0, "the tuned weights are what the test rows judge: because"),
     ],
 )
 def test_what_is_said_of_each_choice(

@@ -132,6 +132,9 @@ if __name__ == "__main__":
     out, rank = Path(sys.argv[1]), os.environ["RANK"]
     # Before the first trainer, after which only one process would write the files of a new encoder.
     encoders = {case: runs.encoder(torch.float64) for case in sys.argv[2:]}
+    last = encoders.pop(JOINING, None)
     found = {case: run(case, model, out / rank) for case, model in encoders.items()}
     torch.save(found, out / f"{rank}.pt")
+    if last is not None:
+        run(JOINING, last, out / rank)  # of which no process comes back
     torch.distributed.destroy_process_group()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import gc
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -42,12 +41,6 @@ TEXTS = tuple(
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _little_garbage_to_look_through() -> None:
-    """A trainer collects garbage at its start, which takes long over all that was imported."""
-    gc.freeze()
 
 
 def imported(file: str) -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,26 @@ UNDISTURBED = ("whole graph", "cached")
 SHORT = ("whole graph, in the forward pass", "cached, in the forward pass", "cached, in the replay")
 
 
+JOINING = "while gradients are joined"
+"""In the end, since no process comes back from it."""
+
+
 @pytest.fixture(scope="module")
-def ranks(two_processes: TwoProcesses, tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
-    folder = tmp_path_factory.mktemp("ranks")
-    for code, output in two_processes("cached_processes.py", folder, *UNDISTURBED, *SHORT):
-        assert code == 0, output[-3000:]
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def said(two_processes: TwoProcesses, folder: Path) -> list[str]:
+    """What each process printed."""
+    launched = two_processes("cached_processes.py", folder, *UNDISTURBED, *SHORT, JOINING)
+    return [output for _, output in launched]
+
+
+@pytest.fixture(scope="module")
+def ranks(said: list[str], folder: Path) -> list[Found]:
+    for rank in (0, 1):
+        assert (folder / f"{rank}.pt").is_file(), said[rank][-3000:]
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
@@ -59,10 +75,9 @@ def test_a_repeated_step_joins_its_gradients_once(case: str, ranks: list[Found])
 
 
 def test_where_gradients_are_being_joined_the_process_says_what_to_do(
-    two_processes: TwoProcesses, tmp_path_factory: pytest.TempPathFactory
+    said: list[str], ranks: list[Found]
 ) -> None:
     """The others wait in the middle of a sum; whoever launched them ends them."""
-    folder = tmp_path_factory.mktemp("joining")
-    (_, output) = two_processes("cached_processes.py", folder, "while gradients are joined")[1]
-    assert "MachineError: step 3: memory ran out in one of several processes" in output
-    assert "set train.chunk_tokens to 20 or less" in output
+    del ranks
+    assert "MachineError: step 3: memory ran out in one of several processes" in said[1]
+    assert "set train.chunk_tokens to 20 or less" in said[1]

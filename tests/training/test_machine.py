@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sbert_triplet.training.machine import granted_cores
+from sbert_triplet.training.machine import granted_cores, keep_freed_memory
 
 FAULTS = """
 import resource
@@ -50,7 +50,19 @@ def test_large_tensors_are_not_mapped_anew() -> None:
 
 
 @glibc
-def test_the_persons_own_settings_are_left_alone() -> None:
+@pytest.mark.parametrize("name", ["MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD"])
+def test_the_persons_own_settings_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(_: None) -> None:
+        pytest.fail("the allocator was asked")
+
+    monkeypatch.setattr("ctypes.CDLL", asked)
+    monkeypatch.setenv(name, "65536")
+    assert not keep_freed_memory()
+
+
+@glibc
+@pytest.mark.long
+def test_the_persons_own_settings_hold() -> None:
     kept, _, again = measured(MALLOC_MMAP_MAX_="65536")
     assert kept == 0
     assert again > 20 * 100

@@ -82,7 +82,7 @@ def line_sentence(line: Mapping[str, Any]) -> str:
     if chosen == 0:
         return f"On the line between base and tuned weights the base is kept: {reason}."
     where = f"the weights at {way(line)}" if is_between(line) else "the tuned weights"
-    return f"On the line between base and tuned weights {where} are taken: {reason}."
+    return f"On the line between base and tuned weights {where} are what the test rows judge: {reason}."
 
 
 def way(line: Mapping[str, Any]) -> str:
