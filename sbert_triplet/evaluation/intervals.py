@@ -24,6 +24,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from sbert_triplet.evaluation.power import fewest_changed
 from sbert_triplet.evaluation.resampling import FEWEST_UNITS
 from sbert_triplet.evaluation.results import FloatArray
 from sbert_triplet.evaluation.units import Draws, Units
@@ -191,6 +192,6 @@ def _ends(values: FloatArray, low: float, high: float) -> Ends:
 
 def _held_to_zero(ends: Ends, changed: int, confidence: float) -> Ends:
     low, high = ends
-    if 2.0 ** (1 - changed) > 1 - confidence:
+    if changed < fewest_changed(confidence):
         return min(low, 0.0), max(high, 0.0)
     return low, high

@@ -32,6 +32,12 @@ def holm(p_values: ArrayLike) -> FloatArray:
     return adjusted
 
 
+def adjust_beside(main: str, comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """``adjust`` over all but ``main``: that one was named beforehand, and stands by itself."""
+    others = adjust({name: each for name, each in comparisons.items() if name != main})
+    return {name: others.get(name, each) for name, each in comparisons.items()}
+
+
 def adjust(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
     """The comparisons with ``adjusted_p``, Holm's over all of them; None where p is undefined."""
     adjusted = holm([comparison.p_value for comparison in comparisons.values()])

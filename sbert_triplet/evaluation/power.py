@@ -22,27 +22,49 @@ CONFIDENCE, POWER = 0.95, 0.8
 _MOST_UNITS = 10**9
 
 
+def fewest_changed(confidence: float = CONFIDENCE) -> int:
+    """With fewer units that differ, no outcome is clear of chance: 6 at 95 %.
+
+    Of k units that differ the exact sign-flip test has 2^k outcomes, so that its p is at least 2^(1 - k).
+    """
+    return 1 + math.ceil(-math.log2(1 - confidence))
+
+
 def smallest_shown(
-    error: float, units: int, *, confidence: float = CONFIDENCE, power: float = POWER
+    error: float,
+    units: int,
+    *,
+    amount: float = 0.0,
+    confidence: float = CONFIDENCE,
+    power: float = POWER,
 ) -> float | None:
     """The smallest true difference that ``units`` units show with the chance ``power``.
 
-    ``error``: the standard error of the difference. None where it is not a positive number: on items
-    without any spread, nothing is known of the next one.
+    ``error``: the standard error of the difference. ``amount``: by how much a unit that differs changes it,
+    on average; ``fewest_changed`` of them are the least that can show anything, whatever the error is. None
+    where the error is not a positive number: on items without any spread, nothing is known of the next one.
     """
     if units < 2 or not (math.isfinite(error) and error > 0):
         return None
-    return _factor(units, confidence, power) * error
+    return max(_factor(units, confidence, power) * error, fewest_changed(confidence) * amount)
 
 
 def units_needed(
-    difference: float, error: float, units: int, *, confidence: float = CONFIDENCE, power: float = POWER
+    difference: float,
+    error: float,
+    units: int,
+    *,
+    changed: int | None = None,
+    confidence: float = CONFIDENCE,
+    power: float = POWER,
 ) -> int | None:
     """How many units show a true ``difference`` with the chance ``power``.
 
-    ``error`` is the standard error that was seen on ``units`` units; it falls with the root of their
-    number. None where no number is known: no difference, no spread, or more than a billion units. A
-    difference that was seen is the true one give or take its interval, and so is this number.
+    ``error`` is the standard error that was seen on ``units`` units, ``changed`` of which differ (None where
+    that is not known); it falls with the root of their number, and as large a share of more units is taken
+    to differ, of which there must be ``fewest_changed``. None where no number is known: no difference, no
+    spread, or more than a billion units. A difference that was seen is the true one give or take its
+    interval, and so is this number.
     """
     if units < 2 or not (math.isfinite(error) and error > 0 and math.isfinite(difference) and difference):
         return None
@@ -58,6 +80,8 @@ def units_needed(
             high = middle
         else:
             low = middle + 1
+    if changed is not None:
+        high = max(high, -(-fewest_changed(confidence) * units // max(changed, 1)))
     return high
 
 

@@ -57,6 +57,11 @@ class Comparison:
     adjusted_p: float | None = None
     williams_p: float | None = None
 
+    @property
+    def decisive_p(self) -> float:
+        """What chance is judged by: ``adjusted_p``, and ``p_value`` where nothing is adjusted."""
+        return self.p_value if self.adjusted_p is None else self.adjusted_p
+
     def as_json(self) -> Mapping[str, float | int | str | None]:
         """The entry of ``report.json``; JSON has no NaN, so what is undefined is null."""
         numbers = {

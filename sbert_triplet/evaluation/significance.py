@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sbert_triplet.evaluation.clustering import V_MEASURE
 from sbert_triplet.evaluation.correlations import williams
-from sbert_triplet.evaluation.intervals import NO_INTERVAL, Interval, mean_interval, statistic_interval
+from sbert_triplet.evaluation.intervals import NO_INTERVAL, mean_interval, statistic_interval
 from sbert_triplet.evaluation.metrics import Metric
 from sbert_triplet.evaluation.pairs import PAIR_AP
 from sbert_triplet.evaluation.power import smallest_shown, units_needed
@@ -62,7 +62,8 @@ def compare_items(
     rng = np.random.default_rng(seed)
     interval = mean_interval(units, draw_means(units, draws, rng), confidence)
     difference = float(tuned.mean() - base.mean())
-    detectable, needed = _power(interval, difference, units.error, len(units), n, confidence)
+    wanted = units_needed(difference, units.error, len(units), changed=units.changed, confidence=confidence)
+    detectable = smallest_shown(units.error, len(units), amount=units.amount, confidence=confidence)
     return Comparison(
         metric=str(metric),
         base=float(base.mean()),
@@ -75,8 +76,8 @@ def compare_items(
         groups=None if groups is None else len(units),
         interval=interval.method,
         approximate=interval.approximate,
-        detectable=detectable,
-        needed=needed,
+        detectable=None if interval.method is None else detectable,
+        needed=None if interval.method is None else _items(wanted, len(units), n),
     )
 
 
@@ -123,7 +124,8 @@ def compare_statistic(
         interval = statistic_interval(values, number, changed, confidence)
         error = _spread(values, number)
         p_value = swap_p_value(statistic, base, tuned, gold, units, draws, rng)
-    detectable, needed = _power(interval, difference, error, number, len(gold), confidence)
+    wanted = units_needed(difference, error, number, confidence=confidence)
+    detectable = smallest_shown(error, number, confidence=confidence)
     return Comparison(
         metric=str(metric),
         base=value_base,
@@ -136,8 +138,8 @@ def compare_statistic(
         groups=None if groups is None else number,
         interval=interval.method,
         approximate=interval.approximate,
-        detectable=detectable,
-        needed=needed,
+        detectable=None if interval.method is None else detectable,
+        needed=None if interval.method is None else _items(wanted, number, len(gold)),
         williams_p=_williams_p(statistic, base, tuned, gold) if groups is None else None,
     )
 
@@ -150,15 +152,9 @@ def _spread(values: FloatArray, units: int) -> float:
     return float(defined.std(ddof=1)) * float(np.sqrt(units / (units - 1)))
 
 
-def _power(
-    interval: Interval, difference: float, error: float, units: int, n: int, confidence: float
-) -> tuple[float | None, int | None]:
-    """The smallest difference that the items show, and how many items would show ``difference``."""
-    if interval.method is None:
-        return None, None
-    wanted = units_needed(difference, error, units, confidence=confidence)
-    needed = None if wanted is None else -(-wanted * n // units)
-    return smallest_shown(error, units, confidence=confidence), needed
+def _items(wanted: int | None, units: int, n: int) -> int | None:
+    """So many units as items, of which ``units`` units have ``n``."""
+    return None if wanted is None else -(-wanted * n // units)
 
 
 def _williams_p(statistic: Statistic, base: FloatArray, tuned: FloatArray, gold: FloatArray) -> float | None:

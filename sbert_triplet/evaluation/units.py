@@ -59,6 +59,11 @@ class Units:
         return int(np.count_nonzero(self.totals))
 
     @cached_property
+    def amount(self) -> float:
+        """By how much a unit that differs changes the mean, on average; 0 where none does."""
+        return float(np.abs(self.totals).sum() / (max(self.changed, 1) * self.sizes.sum()))
+
+    @cached_property
     def step(self) -> float | None:
         """The one amount by which items differ where they do; None for groups and for other amounts."""
         if (self.sizes != 1).any():

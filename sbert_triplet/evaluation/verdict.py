@@ -19,10 +19,10 @@ def verdict(comparison: Comparison) -> Verdict:
     """``better`` or ``worse`` where the interval of the difference is clear of 0 and chance is ruled out.
 
     Both have to say so: with few items that changed, an interval can be clear of 0 while the
-    randomisation p-value is above ``CHANCE``. A comparison without an interval (NaN: too few items)
-    shows nothing.
+    randomisation p-value, adjusted where several metrics were looked at, is above ``CHANCE``. A comparison
+    without an interval (NaN: too few items) shows nothing.
     """
-    return reading(comparison.low, comparison.high, comparison.p_value)
+    return reading(comparison.low, comparison.high, comparison.decisive_p)
 
 
 def reading(low: float, high: float, p_value: float) -> Verdict:

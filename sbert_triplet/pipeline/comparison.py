@@ -11,7 +11,7 @@ import numpy as np
 
 from sbert_triplet.evaluation.bm25 import evaluate_bm25
 from sbert_triplet.evaluation.metrics import Metric, Task
-from sbert_triplet.evaluation.multiple import adjust
+from sbert_triplet.evaluation.multiple import adjust_beside
 from sbert_triplet.evaluation.probe import load_probe
 from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.evaluation.significance import compare_items
@@ -66,7 +66,7 @@ def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folde
     return Found(
         main=held_out.main,
         task=held_out.parts[0].task,
-        metrics=adjust(held_out.compare(before.parts, after.parts, seed=seed)),
+        metrics=adjust_beside(held_out.main.name, held_out.compare(before.parts, after.parts, seed=seed)),
         bm25=_bm25(evidence) if recipe.evaluate.bm25 else {},
         training_distance=_under_training(evidence, before, after),
         dimensions={

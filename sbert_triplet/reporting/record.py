@@ -53,10 +53,8 @@ class Change:
     @property
     def reading(self) -> Literal["better", "worse", "open"]:
         """What interval and p-value say: clear of 0 above, clear of 0 below, or neither."""
-        low, high, p_value = (
-            math.nan if each is None else each for each in (self.low, self.high, self.p_value)
-        )
-        found = reading(low, high, p_value)
+        decisive = self.p_value if self.adjusted_p is None else self.adjusted_p
+        found = reading(*(math.nan if each is None else each for each in (self.low, self.high, decisive)))
         return "open" if found == "not shown better" else found
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sbert_triplet.evaluation.multiple import adjust, holm
+from sbert_triplet.evaluation.multiple import adjust, adjust_beside, holm
 from sbert_triplet.evaluation.results import Comparison
+from sbert_triplet.evaluation.verdict import verdict
 
 NAN = float("nan")
 
@@ -60,3 +61,15 @@ def test_comparisons_keep_their_own_p() -> None:
     assert found["RR@10"].p_value == 0.01
     assert found["RR@10"].as_json()["adjusted_p"] == pytest.approx(0.02)
     assert "adjusted_p" not in found["Spearman"].as_json()
+
+
+def test_the_main_metric_stands_by_itself() -> None:
+    def compared(p_value: float) -> Comparison:
+        return Comparison("RR@10", 0.1, 0.2, 0.1, 0.05, 0.15, p_value, 40)
+
+    found = adjust_beside("main", {"main": compared(0.04), "one": compared(0.03), "two": compared(0.01)})
+    assert list(found) == ["main", "one", "two"]
+    assert [each.adjusted_p for each in found.values()] == [None, 0.03, 0.02]
+    assert [each.decisive_p for each in found.values()] == [0.04, 0.03, 0.02]
+    beside = adjust_beside("main", {"main": compared(0.04), "one": compared(0.04), "two": compared(0.03)})
+    assert [verdict(each) for each in beside.values()] == ["better", "not shown better", "not shown better"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from sbert_triplet.evaluation.power import (
+    fewest_changed,
     reason,
     reason_in_words,
     significant,
@@ -15,6 +17,7 @@ from sbert_triplet.evaluation.power import (
     units_needed,
 )
 from sbert_triplet.evaluation.results import Comparison
+from sbert_triplet.evaluation.significance import compare_items
 
 NAN = float("nan")
 
@@ -112,3 +115,30 @@ def test_what_is_worthwhile_is_for_the_asker_to_say() -> None:
 )
 def test_two_digits(value: float, text: str) -> None:
     assert significant(value) == text
+
+
+def test_fewer_changes_than_the_exact_test_needs_show_nothing() -> None:
+    for confidence in (0.8, 0.9, 0.95, 0.99):
+        fewest = fewest_changed(confidence)
+        assert 2.0 ** (1 - fewest) <= 1 - confidence < 2.0 ** (2 - fewest)
+    assert fewest_changed() == 6
+
+
+def test_few_items_that_differ_show_large_differences_only() -> None:
+    """One of 24 items changed by .2: six like it are needed, 6 x .2 / 24."""
+    base, tuned = np.zeros(24), np.zeros(24)
+    tuned[3] = 0.2
+    one = compare_items("nDCG@10", base, tuned)
+    assert one.detectable == pytest.approx(0.05)
+    assert one.needed is not None
+    assert one.needed >= 6 * 24
+    assert reason(one) == "too few to tell"
+    every = compare_items("nDCG@10", base, np.linspace(-0.1, 0.12, 24))
+    assert every.detectable is not None
+    assert every.detectable > 0.03
+
+
+def test_needed_units_hold_enough_that_differ() -> None:
+    assert units_needed(0.5, 0.01, 100, changed=2) == 300
+    assert units_needed(0.5, 0.01, 100, changed=100) == 6
+    assert units_needed(0.01, 0.01, 100, changed=100) == units_needed(0.01, 0.01, 100)

@@ -128,8 +128,8 @@ def _reading_notes(run: RunRecord) -> list[str]:
         found.append("≈: the interval is approximate, since too few items differ, or too unevenly.")
     if any(change.adjusted_p is not None and change.adjusted_p != change.p_value for change in changes):
         found.append(
-            "Adjusted: the p-value after Holm's adjustment, for the more metrics one looks at, the sooner "
-            "one differs by chance."
+            "Adjusted: the p-value after Holm's adjustment among the metrics beside the main one, by which "
+            "they are judged: the more of them one looks at, the sooner one differs by chance."
         )
     if any(change.detectable is not None for change in changes):
         found.append(
