@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -45,6 +46,7 @@ def causes_record(
         losses=_values(log.steps.get("loss")),
         stats={name: series.values for name, series in log.stats.items()},
         dev=_values(dev),
+        dev_ends=_dev_ends(report.get("weight_line") or {}),
         general=general,
         told_apart={name: entry["told_apart"] for name, entry in groups.items() if "told_apart" in entry},
         same_text=_number(health.get("same_text")),
@@ -60,6 +62,12 @@ def _suspected(home: Path) -> tuple[int, int] | None:
         return None
     found = json.loads(counts.read_text(encoding="utf-8"))
     return int(found["suspected"]), int(found["chosen"])
+
+
+def _dev_ends(line: Mapping[str, Any]) -> tuple[float, float]:
+    """The main metric on dev of the base and of the tuned weights; NaN where the line was not searched."""
+    on_dev = {point["at"]: _number(point["dev"]) for point in line.get("points") or ()}
+    return on_dev.get(0.0, math.nan), on_dev.get(1.0, math.nan)
 
 
 def _groups(report: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

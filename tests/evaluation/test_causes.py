@@ -16,6 +16,7 @@ from sbert_triplet.evaluation.causes.of_rows import (
     label_noise,
     little_to_gain,
     not_borne_out,
+    other_rows,
     too_few_to_tell,
     truncation,
     wrong_prompts,
@@ -43,6 +44,7 @@ def figures(**given: Any) -> Figures:
         "learning_rate": 2e-5,
         "losses": np.linspace(2.0, 1.0, 300),
         "stats": {"active_share": np.full(300, 0.4), "accuracy": np.full(300, 0.7), "easy": np.full(30, 0.5)},
+        "dev_ends": (0.6, 0.64),
         "dev": np.array([0.60, 0.61, 0.62, 0.62, 0.63]),
         "general": replace(NOTHING, metric="triplet accuracy"),
         "told_apart": {"best other document": 0.6, "random document": 0.97},
@@ -107,6 +109,11 @@ def test_the_likeliest_comes_first() -> None:
             {"told_apart": {"best other document": 0.5, "random document": 0.61}},
             "to the base model, held-out texts that belong together are nearer than those of the group "
             "“random document” in only 61% of the cases (50 % is chance)",
+        ),
+        (
+            other_rows,
+            {"comparison": WORSE, "dev_ends": (0.031, 0.219)},
+            "on dev nDCG@10 went from 0.031 to 0.219, and on the test rows from 0.600 to 0.550",
         ),
         (
             false_negatives,
@@ -204,3 +211,13 @@ def test_more_of_the_same_speaks_louder() -> None:
         assert one is not None
         assert two is not None
         assert one.strength < two.strength
+
+
+def test_a_gain_on_dev_alone() -> None:
+    gained = {"dev_ends": (0.6, 0.7)}
+    one, two = other_rows(figures(**gained)), other_rows(figures(**gained, comparison=WORSE))
+    assert one is not None
+    assert two is not None
+    assert one.strength < two.strength
+    assert other_rows(figures(**gained, comparison=replace(NOTHING, high=0.11))) is None
+    assert other_rows(figures(dev_ends=(float("nan"), 0.7))) is None

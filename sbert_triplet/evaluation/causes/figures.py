@@ -38,7 +38,8 @@ class Figures:
     ``comparison``: of the main metric. ``rows``, ``steps``, ``learning_rate``: of the training. ``findings``:
     rows concerned by the audit's codes. ``truncated``: by role, the share of tokens that is never read.
     ``suspected``: suspects of mining, and all negatives that were chosen. ``losses`` (S,) and ``stats``, each
-    (S,): by step. ``dev`` (E,): the main metric on dev. ``general``: the check of everyday text.
+    (S,): by step. ``dev`` (E,): the main metric on dev. ``dev_ends``: on dev, of the base and of the last
+    weights. ``general``: the check of everyday text.
     ``told_apart``: by the base model, the first group of pairs from each other one. ``same_text``: mean
     cosine of a text's embeddings before and after.
     """
@@ -53,6 +54,7 @@ class Figures:
     losses: FloatArray = field(default_factory=lambda: NO_VALUES)
     stats: Mapping[str, FloatArray] = field(default_factory=dict)
     dev: FloatArray = field(default_factory=lambda: NO_VALUES)
+    dev_ends: tuple[float, float] = (math.nan, math.nan)
     general: Comparison | None = None
     told_apart: Mapping[str, float] = field(default_factory=dict)
     same_text: float = float("nan")

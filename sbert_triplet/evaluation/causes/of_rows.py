@@ -14,6 +14,8 @@ NOISY = 0.005
 """Of the training rows: a smaller share that contradicts itself is no explanation."""
 SUSPECTED = 0.02
 LOST_TOKENS = 0.02
+CLEAR_GAIN = 0.05
+"""A gain on dev that is no matter of a few items."""
 CHANCE, CLEAR = 0.5, 0.8
 """Being told apart from random pairs: by nothing, and as far as texts that belong together usually are."""
 _NOISE = {
@@ -116,6 +118,22 @@ def not_borne_out(figures: Figures) -> Cause | None:
         "look at some rows (a wrong column, shuffled rows, a likeness that no text tells of), or take "
         "a base model that knows this language and field",
         min(0.4 + (CLEAR - apart) / (CLEAR - CHANCE) / 2, 0.9),
+    )
+
+
+def other_rows(figures: Figures) -> Cause | None:
+    """On dev, which is of the training rows' kind, the metric rises well beyond what the test rows allow."""
+    comparison, (base, tuned) = figures.comparison, figures.dev_ends
+    gain = tuned - base
+    if not (gain >= CLEAR_GAIN and gain > comparison.high):
+        return None
+    return Cause(
+        "training rows that teach something else than the test rows ask for",
+        f"on dev {comparison.metric} went from {base:.3f} to {tuned:.3f}, and on the test rows from "
+        f"{comparison.base:.3f} to {comparison.tuned:.3f}",
+        "look at some rows of both (columns in another order, another field or language, labels that mean "
+        "something else), or hold test rows of the training data out (leave data.test out)",
+        0.8 if verdict(comparison) == "worse" else 0.5,
     )
 
 
