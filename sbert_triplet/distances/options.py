@@ -40,6 +40,7 @@ class Range:
         return " and ".join(bounds) or "a number"
 
 
+ANY_NUMBER = Range()
 POSITIVE = Range(low=0.0, low_open=True)
 NOT_NEGATIVE = Range(low=0.0)
 AT_LEAST_ONE = Range(low=1.0)

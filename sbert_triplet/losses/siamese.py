@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from sbert_triplet.distances import full_precision
-from sbert_triplet.distances.options import AT_LEAST_ONE, Range
+from sbert_triplet.distances.options import ANY_NUMBER, AT_LEAST_ONE, Range
 from sbert_triplet.errors import InputError
 from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Needs, connected_zero
 from sbert_triplet.losses.candidates import labels_of, pair_columns, weights_of
@@ -69,13 +69,30 @@ class SoftmaxClassificationLoss(Loss):
 
 
 class CosineRegressionLoss(Loss):
-    """Weighted mean of (cosine - score)^2; scores from -1 to 1."""
+    """Weighted mean of (cosine - target)^2, target = (score - zero) / (one - zero).
+
+    ``score_at_zero``, ``score_at_one``: the scores that stand for cosines of 0 and 1, by which any scale is
+    learned from, also one on which less is nearer. As they are: scores from -1 to 1 are cosines. A score
+    may not stand for a cosine beyond -1 or 1.
+    """
 
     needs = Needs(columns=2, scores=True)
-    scores_between = (-1.0, 1.0)
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        score_at_zero: Annotated[float, ANY_NUMBER] = 0.0,
+        score_at_one: Annotated[float, ANY_NUMBER] = 1.0,
+    ) -> None:
         super().__init__()
+        for name, value in (("score_at_zero", score_at_zero), ("score_at_one", score_at_one)):
+            ANY_NUMBER.check(name, value)
+        if score_at_zero == score_at_one:
+            raise ValueError(f"score_at_zero and score_at_one are both {score_at_zero:g}; they must differ")
+        self.score_at_zero, self.score_at_one = score_at_zero, score_at_one
+        ends = (2 * score_at_zero - score_at_one, score_at_one)
+        self._ends = (min(ends), max(ends))
+        self.scores_between = self._ends
 
     @property
     def compares_by(self) -> str:
@@ -84,7 +101,8 @@ class CosineRegressionLoss(Loss):
     def forward(self, batch: Embedded) -> LossOutput:
         left, right = pair_columns(batch)
         cosine = row_similarities(left, right, "cosine")
-        target = scores_of(batch, *self.scores_between).to(cosine)
+        scores = scores_of(batch, *self._ends).to(cosine)
+        target = (scores - self.score_at_zero) / (self.score_at_one - self.score_at_zero)
         weights = weights_of(batch, cosine)
         total = weights.sum()
         if batch.rows == 0 or float(total) == 0:

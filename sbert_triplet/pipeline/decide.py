@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sbert_triplet.data.examples import Examples
+from sbert_triplet.data.examples import Examples, FloatArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.evaluation.metrics import Metric, default_metrics, parse_metric
 from sbert_triplet.pipeline.gathered import Gathered
@@ -16,14 +16,32 @@ from sbert_triplet.recipe.model import Recipe
 CLASS_TEXTS = 4
 """K of P x K batches, at least."""
 SMALL_ENCODER = 50_000_000
+MOST_OUTLYING = 2.0
+"""So many times as far as nine in ten scores may all of them reach, and be grades."""
+WHOLE_SCALE = 0.5
+"""Scores from -1 to 1 that reach less far are no cosines."""
 
 
-def choose_loss(loss: LossRecipe, kind: Kind) -> LossRecipe:
-    """The recipe's loss, or the one that suits the kind of data."""
+def choose_loss(loss: LossRecipe, kind: Kind, scores: FloatArray | None = None) -> LossRecipe:
+    """The recipe's loss, or the one that suits the kind of data; ``scores``: (N,) of scored pairs."""
     if loss.name is not None:
         return loss
     beside = {key: getattr(loss, key) for key in LossRecipe.model_fields if key != "name"}
-    return LossRecipe.model_validate(_LOSS[kind] | beside)
+    chosen = _LOSS[kind] if scores is None or kind is not Kind.SCORED else _loss_of_scores(scores)
+    return LossRecipe.model_validate(chosen | beside)
+
+
+def _loss_of_scores(scores: FloatArray) -> dict[str, Any]:
+    """CoSENT, for which their order alone counts, for yes and no and for scores with far outliers; for grades
+    the cosine is fitted to the place on their scale.
+    """
+    low, high = float(scores.min()), float(scores.max())
+    least, most = np.quantile(scores, [0.05, 0.95])
+    if len(np.unique(scores)) <= 2 or high - low > MOST_OUTLYING * (most - least):
+        return _LOSS[Kind.SCORED]
+    if low >= -1 and high <= 1 and high - low >= WHOLE_SCALE:
+        return {"name": "cosine_regression"}
+    return {"name": "cosine_regression", "score_at_zero": low, "score_at_one": high}
 
 
 _CONTRASTIVE: dict[str, Any] = {"name": "multiple_negatives_ranking", "scale": 20.0}

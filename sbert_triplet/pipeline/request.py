@@ -110,7 +110,7 @@ def write_first_recipe(
     with tempfile.TemporaryDirectory(prefix="sbert-triplet-") as scratch:
         gatherer = Gatherer(request.recipe, None, Path(scratch), say, set_aside=True)
         gathered = gatherer.gather()
-    loss = choose_loss(request.recipe.loss, gathered.kind)
+    loss = choose_loss(request.recipe.loss, gathered.kind, gathered.train.scores)
     columns = Columns.from_roles(gatherer.table_roles) if gatherer.table_roles else Columns()
     train = request.recipe.data.train
     if target.parent.resolve() != Path().resolve():

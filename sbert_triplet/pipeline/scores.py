@@ -7,6 +7,14 @@ import numpy as np
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.losses.batch import Loss
+from sbert_triplet.losses.siamese import CosineRegressionLoss
+
+
+def _advice(loss: Loss) -> str:
+    order = "choose cosent, for which only their order counts"
+    if isinstance(loss, CosineRegressionLoss):
+        return f"Say what the ends of the scale are (loss.score_at_zero, loss.score_at_one), or {order}"
+    return f"Rescale that column, or {order}"
 
 
 def refuse_scores(rows: Examples, loss: Loss) -> None:
@@ -26,5 +34,5 @@ def refuse_scores(rows: Examples, loss: Loss) -> None:
             raise ValueError(
                 f"it takes scores {taken}, and row {int(rows.row_numbers[first]) + 1} of the data has "
                 f"{rows.scores[first]:g}; these run from {rows.scores.min():g} to {rows.scores.max():g}. "
-                "Rescale that column, or choose cosent, for which only their order counts"
+                f"{_advice(part)}"
             )

@@ -141,8 +141,8 @@ def queue_size(tasks: Sequence[Task]) -> int | None:
 
 
 def _task(setting: Setting, rows: Rows, parts: Sequence[LossPart], batch_size: Callable[[int], int]) -> Task:
-    kind, seed = rows.examples.kind, setting.recipe.train.seed
-    chosen = tuple(part.model_copy(update={"loss": choose_loss(part.loss, kind)}) for part in parts)
+    kind, scores, seed = rows.examples.kind, rows.examples.scores, setting.recipe.train.seed
+    chosen = tuple(part.model_copy(update={"loss": choose_loss(part.loss, kind, scores)}) for part in parts)
     label = ", ".join(str(part.loss.name) for part in chosen)
     examples = _training_rows(rows, [part.loss for part in chosen])
     try:

@@ -95,6 +95,33 @@ def test_batches_of_one_kind_of_pair() -> None:
     torch.testing.assert_close(far, (1.9 - d).clamp(min=0).square().sum())
 
 
+@pytest.mark.parametrize(
+    ("ends", "scores"),
+    [
+        ((1.0, 5.0), [1.0, 2.0, 3.0, 5.0]),
+        ((0.0, 100.0), [0.0, 25.0, 50.0, 100.0]),
+        ((9.0, 1.0), [9, 7, 5, 1]),
+    ],
+)
+def test_regression_on_any_scale(ends: tuple[float, float], scores: list[float]) -> None:
+    """The same grades of 0, 1/4, 1/2 and 1, on the scale from 0 to 1 and on others."""
+    columns = (rows(4, seed=1), rows(4, seed=2))
+    grades = Embedded(columns, scores=torch.tensor([0.0, 0.25, 0.5, 1.0], dtype=torch.float64))
+    given = Embedded(columns, scores=torch.tensor(scores, dtype=torch.float64))
+    own = CosineRegressionLoss(score_at_zero=ends[0], score_at_one=ends[1])
+    torch.testing.assert_close(own(given).value, CosineRegressionLoss()(grades).value)
+    beyond = 2 * max(ends)
+    with pytest.raises(InputError, match=f"score {beyond:g} in row 0"):
+        own(Embedded(columns, scores=torch.full((4,), beyond, dtype=torch.float64)))
+
+
+def test_a_scale_has_two_ends() -> None:
+    with pytest.raises(ValueError, match="score_at_zero and score_at_one are both 3; they must differ"):
+        CosineRegressionLoss(score_at_zero=3, score_at_one=3)
+    with pytest.raises(ValueError, match="score_at_one is nan"):
+        CosineRegressionLoss(score_at_one=math.nan)
+
+
 def test_bad_scores_name_the_row() -> None:
     with pytest.raises(InputError, match=r"score 1.5 in row 1 of the batch: it must be between 0 and 1"):
         ContrastiveLoss(margin=0.5)(scored([0.0, 1.5]))

@@ -118,7 +118,10 @@ def test_scores_out_of_range(
     found = refusal(train, scored(tables, *scores), loss)
     assert found.startswith(f"loss {loss['name']}, on scored pairs: ")
     assert message in found
-    assert "Rescale that column, or choose cosent" in found
+    own = loss["name"] == "cosine_regression"
+    advice = "Say what the ends of the scale are (loss.score_at_zero" if own else "Rescale that column"
+    assert advice in found
+    assert "or choose cosent, for which only their order counts" in found
 
 
 def test_scores_of_any_range_where_only_their_order_counts(tables: Tables, train: Train) -> None:
