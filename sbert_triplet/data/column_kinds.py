@@ -161,9 +161,7 @@ def _as_kind(kind: Kind, table: Table) -> Draft:
         score = table.given_column("score") or find_score(left, pair)
         score = score or next((column for column in pair_labels(left) if means_score(column)), None)
         if not score:
-            raise UnclearError(
-                "score: no column of numbers has the name of one (score, similarity, relevance, ...)"
-            )
+            raise _no_score(left)
         return replace(draft, score=Found((score.name,), _reason("score", table)))
     if kind is Kind.NLI:
         label = table.given_column("label")
@@ -216,17 +214,15 @@ def _only_classes(free: Collection[Column]) -> Found:
     raise UnclearError(
         "anchor and positive: no two columns are named as the two texts of a pair (anchor and positive, "
         "question and answer, query and document, sentence1 and sentence2, ...)",
-        *(
-            ["texts alone: data.kind: texts trains on them without labels (simcse), given a data.test"]
-            if len(prose) == 1
-            else []
-        ),
         *(_not_classes(column) for column in free if names.label_rank(column.name) is not None),
         *(
             ["label: no column is named as a class (label, class, intent, category, ...)"]
             if all(names.label_rank(column.name) is None for column in free)
             else []
         ),
+        of_recipes=["texts alone: data.kind: texts trains on them without labels (simcse), given a data.test"]
+        if len(prose) == 1
+        else [],
     )
 
 
@@ -235,6 +231,16 @@ def _not_classes(column: Column) -> str:
     if column.distinct < 2:
         why = "it holds no values" if not column.cells else "all its values are the same"
     return f"label: the column {column.name!r} cannot be one: {why}"
+
+
+def _no_score(free: Collection[Column]) -> UnclearError:
+    constant = [column for column in free if column.is_constant and names.score_rank(column.name) is not None]
+    if constant:
+        return UnclearError(
+            f"score: the column {constant[0].name!r} has one value only, so there is nothing to rank",
+            settle={"score": "a column of several scores"},
+        )
+    return UnclearError("score: no column of numbers has the name of one (score, similarity, relevance, ...)")
 
 
 def _pair(table: Table) -> Pair:

@@ -14,14 +14,18 @@ _Roles = Mapping[str, str | Sequence[str]]
 _OPTIONS = frozenset({"anchor", "positive", "negative", "label", "score", "weight"})
 
 
-def unclear_roles(name: str, columns: Mapping[str, Column], reason: UnclearError, given: _Roles) -> DataError:
-    """An error that quotes no cell: columns with type and character, what was tried, two lines of recipe."""
+def unclear_roles(
+    name: str, columns: Mapping[str, Column], reason: UnclearError, given: _Roles, *, in_suite: bool = False
+) -> DataError:
+    """An error that quotes no cell: columns with type and character, what was tried, two lines of recipe.
+
+    For a task of a suite: the line of the task, which has a kind of its own.
+    """
     width = max(map(len, columns))
     types = max(len(column.type) for column in columns.values())
     given = {role: value for role, value in given.items() if value is not None}
-    settled = _with_texts(columns, {**given, **reason.settle})
-    other = _with_texts(columns, {**given, **reason.instead}) if reason.instead else None
-    instead = f"  # or {_in_recipe(other)}{_of_kind(other, ' and ')}" if other else ""
+    tried = reason.tried if in_suite else (*reason.tried, *reason.of_recipes)
+    advice = _for_a_suite if in_suite else _for_a_recipe
     return DataError(
         "\n".join(
             [
@@ -29,14 +33,31 @@ def unclear_roles(name: str, columns: Mapping[str, Column], reason: UnclearError
                 "The columns:",
                 *(f"  {c.name:<{width}}  {c.type:<{types}}  {c.describe()}" for c in columns.values()),
                 "Tried, by names and by what the cells hold:",
-                *(f"  {line}" for line in reason.tried),
-                "Two lines in the recipe settle it, for example:",
-                f"data:{_of_kind(settled, chr(10) + '  ')}",
-                f"  columns: {_in_recipe(settled)}{instead}",
-                f"The same on the command line: {_as_options(settled)}",
+                *(f"  {line}" for line in tried),
+                *advice(columns, reason, given),
             ]
         )
     )
+
+
+def _for_a_recipe(columns: Mapping[str, Column], reason: UnclearError, given: _Roles) -> list[str]:
+    settled = _with_texts(columns, {**given, **reason.settle})
+    other = _with_texts(columns, {**given, **reason.instead}) if reason.instead else None
+    instead = f"  # or {_in_recipe(other)}{_of_kind(other, ' and ')}" if other else ""
+    return [
+        "Two lines in the recipe settle it, for example:",
+        f"data:{_of_kind(settled, chr(10) + '  ')}",
+        f"  columns: {_in_recipe(settled)}{instead}",
+        f"The same on the command line: {_as_options(settled)}",
+    ]
+
+
+def _for_a_suite(columns: Mapping[str, Column], reason: UnclearError, given: _Roles) -> list[str]:
+    settled = _with_texts(columns, {**given, **reason.settle})
+    return [
+        "A line of the task in the suite's file settles it, for example:",
+        f"  columns: {_in_recipe(settled)}",
+    ]
 
 
 def _in_recipe(roles: _Roles) -> str:

@@ -18,13 +18,19 @@ class UnclearError(Exception):
     """More than one reading of the columns, or none.
 
     ``tried``: lines for the person. ``settle``: roles that the lines of recipe must name to settle it,
-    beside the texts. ``instead``: roles of the other reading.
+    beside the texts. ``instead``: roles of the other reading. ``of_recipes``: further lines for the person,
+    where the columns are those of a recipe.
     """
 
     def __init__(
-        self, *tried: str, settle: Mapping[str, str] | None = None, instead: Mapping[str, str] | None = None
+        self,
+        *tried: str,
+        settle: Mapping[str, str] | None = None,
+        instead: Mapping[str, str] | None = None,
+        of_recipes: Sequence[str] = (),
     ) -> None:
         super().__init__("; ".join(tried))
+        self.of_recipes = tuple(of_recipes)
         self.tried, self.settle, self.instead = tried, dict(settle or {}), dict(instead or {})
 
 

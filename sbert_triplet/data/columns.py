@@ -29,21 +29,23 @@ def infer_roles(
     given: Mapping[str, str | Sequence[str]] | None = None,
     *,
     name: str,
+    in_suite: bool = False,
 ) -> Roles:
     """The kind of the table and the role of each of its columns.
 
     ``given``: roles anchor, positive, negative (a column or a template; the last two also a list of
     these), label, score, weight, query_id, document_id (a column) and kind. They stand; the rest is
     inferred from the columns that they leave, where it is unambiguous. ``name`` is the table's, for
-    messages. Raises DataError for a given role that cannot be, and where the roles are missing or
-    ambiguous: with all columns, what was tried, and the lines of recipe that settle it.
+    messages; ``in_suite``: they name the keys of a suite's task. Raises DataError for a given role that
+    cannot be, and where the roles are missing or ambiguous: with all columns, what was tried, and the
+    lines of recipe that settle it.
     """
     if not dataset.column_names:
         raise DataError(f"{name}: the table has no columns")
     if not len(dataset):
         raise DataError(f"{name}: the table has no rows")
     if not given and name.casefold().endswith(_WITHOUT_TYPES):
-        _refuse_missing_header(dataset.column_names, name)
+        _refuse_missing_header(dataset.column_names, name, in_suite)
     columns = profile_columns(dataset)
     try:
         checked = check_given(given, columns)
@@ -54,26 +56,28 @@ def infer_roles(
     try:
         draft = decide_kind(Table(columns, free, checked))
     except UnclearError as reason:
-        raise unclear_roles(name, columns, reason, given or {}) from None
-    _refuse_unused(name, draft, checked)
+        raise unclear_roles(name, columns, reason, given or {}, in_suite=in_suite) from None
+    _refuse_unused(name, draft, checked, in_suite)
     if draft.kind is Kind.PAIRS and "kind" not in (given or {}):
-        _refuse_ungraded(name, free)
+        _refuse_ungraded(name, free, in_suite)
     return _roles(draft, checked, columns)
 
 
-def _refuse_missing_header(found: Sequence[str], name: str) -> None:
+def _refuse_missing_header(found: Sequence[str], name: str, in_suite: bool) -> None:
     """Raise DataError where the first line of a file, taken for column names, looks like a row."""
     cell = cell_like(found)
     if cell is not None:
+        named = "as `columns` of the task" if in_suite else "with --anchor, --positive, --label or --score"
         raise DataError(
             f"{name}: its first line should name the columns, and {_shortened(cell)!r} looks like a cell. "
             "Put a line of names above the rows (such as question,answer); if these are the names, say "
-            "which is which with --anchor, --positive, --label or --score"
+            f"which is which {named}"
         )
 
 
-def _refuse_ungraded(name: str, free: Collection[Column]) -> None:
+def _refuse_ungraded(name: str, free: Collection[Column], in_suite: bool) -> None:
     """Raise DataError for a column that grades pairs and cannot be used: all would count as positives."""
+    otherwise = "" if in_suite else ", or set data.kind: pairs to train on all as positives"
     remedy = "and pairs without a score all count as belonging together"
     for column in free:
         key = names.key(column.name)
@@ -82,13 +86,13 @@ def _refuse_ungraded(name: str, free: Collection[Column]) -> None:
         if key in names.DISTANCES and column.is_numeric:
             raise DataError(
                 f"{name}: {column.name} tells how far the texts of a pair are apart, {remedy}. Give a column "
-                "score that is larger for nearer texts, or set data.kind: pairs to train on all as positives"
+                f"score that is larger for nearer texts{otherwise}"
             )
         words = column.character in (Character.CATEGORY, Character.CODE, Character.TEXT)
         if key in names.SCORES and words and column.repeats:
             raise DataError(
                 f"{name}: {column.name} grades the pairs in words ({column.describe()}), {remedy}. Turn the "
-                "words into numbers, or set data.kind: pairs to train on all as positives"
+                f"words into numbers{otherwise}"
             )
 
 
@@ -113,7 +117,7 @@ def describe_roles(roles: Roles) -> list[str]:
     return lines + [f"{'note':<13}{text}" for role, text in roles.reasons if role == "note"]
 
 
-def _refuse_unused(name: str, draft: Draft, given: Given) -> None:
+def _refuse_unused(name: str, draft: Draft, given: Given, in_suite: bool) -> None:
     used = {role for role in ("anchor", "positive", "negative", "label", "score") if getattr(draft, role)}
     if draft.kind is Kind.SCORED and "label" in given.columns and draft.score is not None:
         used |= {"label"} if draft.score.roles == (given.columns["label"],) else set()
@@ -124,7 +128,7 @@ def _refuse_unused(name: str, draft: Draft, given: Given) -> None:
     if unused:
         raise DataError(
             f"{name}: columns.{unused[0]} is given, and {draft.kind.value} have no use for it; "
-            f"leave it out, or set data.kind"
+            f"leave it out{'' if in_suite else ', or set data.kind'}"
         )
 
 

@@ -35,6 +35,7 @@ from sbert_triplet.data.examples import Examples, IntArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.data.ordering import How, Ordering, in_time_order, read_ordering
 from sbert_triplet.data.texts import normalise
+from sbert_triplet.data.wording import percent, times
 from sbert_triplet.errors import DataError
 
 Texts = Callable[[IntArray], Sequence[str]]
@@ -140,7 +141,7 @@ def _split_by(examples: Examples, plan: SplitPlan, shares: Shares, binding: Bind
         groups = np.where(ordering.keys >= 0, ordering.keys, len(ordering.names))
     empty = len(examples) - len(rows)
     if empty:
-        notes.append(f"{empty:,} rows have no '{by}' and were left out of every split.")
+        notes.append(f"{times(empty, 'row has', 'rows have')} no '{by}', left out of every split.")
     notes += _clear_overlaps(parts, binding)
     return _splits(examples, binding, shares, parts, groups, method, notes)
 
@@ -194,7 +195,7 @@ def _splits(
     train, dev, test = (np.flatnonzero(parts == part) for part in (TRAIN, DEV, TEST))
     seen = _documents_seen(examples, train, test) if binding.shares_documents and len(test) else None
     if seen is not None:
-        notes = [*notes, f"{seen:.0%} of the test documents occur in training rows of other anchors."]
+        notes = [*notes, f"{percent(seen)} of the test documents occur in training rows of other anchors."]
     return Splits(train, dev, test, groups, method, tuple(notes), seen)
 
 

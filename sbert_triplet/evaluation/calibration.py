@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_triplet.data.wording import percent
 from sbert_triplet.evaluation.intervals import expanded_tail
 from sbert_triplet.evaluation.pairs import (
     Threshold,
@@ -83,7 +84,7 @@ class Calibration:
             )
         low, high = self.similarity
         between = (
-            "" if math.isnan(low) else f" ({self.confidence:.0%} interval {low:.4f} to {_or_none(high)})"
+            "" if math.isnan(low) else f" ({percent(self.confidence)} interval {low:.4f} to {_or_none(high)})"
         )
         return (
             f"from a similarity of {cut.similarity:.4f}{between} upwards {cut.precision:.3f} of the pairs "

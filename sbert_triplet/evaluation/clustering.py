@@ -39,12 +39,10 @@ def evaluate_clustering(
         raise ValueError(f"{len(embeddings)} embeddings, but {len(labels)} labels")
     classes = len(np.unique(labels))
     if classes < 2:
-        warnings.warn(
-            f"V-measure is undefined: the texts are of {classes} classes, and it takes 2",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return MetricValues("V-measure", float("nan")), np.zeros(len(labels), dtype=np.int64)
+        reason = f"the texts are of {classes} class{'' if classes == 1 else 'es'}, and it takes 2"
+        warnings.warn(f"V-measure is undefined: {reason}", RuntimeWarning, stacklevel=2)
+        undefined = MetricValues("V-measure", float("nan"), undefined=reason)
+        return undefined, np.zeros(len(labels), dtype=np.int64)
     groups = cluster(embeddings, classes, similarity=similarity, seed=seed)
     value = V_MEASURE(groups.astype(np.float64), labels.astype(np.float64))
     return MetricValues("V-measure", value), groups

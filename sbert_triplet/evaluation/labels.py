@@ -133,6 +133,7 @@ def class_centres(
 def _accuracy(name: str, right: NDArray[np.bool_]) -> MetricValues:
     per_item = right.astype(np.float64)
     if len(per_item) == 0:
-        warnings.warn(f"{name} is undefined: there are no test texts", RuntimeWarning, stacklevel=3)
-        return MetricValues(name, float("nan"), per_item)
+        reason = "there are no test texts"
+        warnings.warn(f"{name} is undefined: {reason}", RuntimeWarning, stacklevel=3)
+        return MetricValues(name, float("nan"), per_item, reason)
     return MetricValues(name, float(per_item.mean()), per_item)

@@ -13,6 +13,7 @@ from typing import Any
 import datasets
 from sentence_transformers import SentenceTransformer
 
+from sbert_triplet.data.wording import first_line
 from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.evaluation.results import MetricValues
 
@@ -61,7 +62,7 @@ def evaluate_mteb(
                 encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
             )
         except (OSError, datasets.exceptions.DatasetsError) as error:
-            raise DataError(f"MTEB task {name}: its data cannot be had ({_line(error)})") from error
+            raise DataError(f"MTEB task {name}: its data cannot be had ({first_line(error)})") from error
         if not measured.task_results:
             raise DataError(f"MTEB task {name}: its data cannot be had; it may be private, and need a login")
         results += [
@@ -119,8 +120,3 @@ def _values(scores: Mapping[str, Any], main: str) -> dict[str, MetricValues]:
         if name not in _NO_SCORE and isinstance(value, int | float) and not isinstance(value, bool)
     }
     return {name: MetricValues(name, float(value)) for name, value in numbers.items()}
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]

@@ -32,8 +32,9 @@ def evaluate_pairs(similarities: FloatArray, same: NDArray[np.generic]) -> Metri
     """
     scores, positive = checked_pairs(similarities, same)
     if not positive.any():
-        warnings.warn("pair AP is undefined: no pair belongs together", RuntimeWarning, stacklevel=2)
-        return MetricValues("pair AP", float("nan"))
+        reason = "no pair belongs together"
+        warnings.warn(f"pair AP is undefined: {reason}", RuntimeWarning, stacklevel=2)
+        return MetricValues("pair AP", float("nan"), undefined=reason)
     value = _average_precision(scores, positive)(np.ones((len(scores), 1)))
     return MetricValues("pair AP", float(value[0]))
 

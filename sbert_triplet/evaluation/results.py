@@ -19,12 +19,13 @@ class MetricValues:
     ``per_item``: (n,) values whose mean is ``value``; NaN marks an item that the metric leaves out
     (a query without a relevant document), and ``value`` is then the mean of the others. None for a
     metric that is no mean of items (Spearman, average precision over pairs), which is compared
-    through the predictions themselves.
+    through the predictions themselves. ``undefined``: why ``value`` is NaN, where it is.
     """
 
     metric: str
     value: float
     per_item: FloatArray | None = None
+    undefined: str | None = None
 
 
 @dataclass(frozen=True)

@@ -158,9 +158,7 @@ def evaluate_run(
             if evaluated[row]:
                 run[str(row)] = _as_trec(ids)
         _score(run, {row: judged[row] for row in rows if evaluated[row]}, metrics, columns)
-    values = {
-        name: MetricValues(name, _mean(name, column[evaluated]), column) for name, column in columns.items()
-    }
+    values = {name: _values(name, column, evaluated) for name, column in columns.items()}
     missing = _unreachable(task, judged)
     return RetrievalResult(values, top_ids, top_scores, evaluated, depth, len(task.document_ids), missing)
 
@@ -218,11 +216,12 @@ def _measure(metric: Metric, top_grade: int) -> Any:
     return measure @ metric.cutoff if metric.cutoff else measure
 
 
-def _mean(name: str, values: FloatArray) -> float:
-    if len(values) == 0:
-        warnings.warn(f"{name} is undefined: no query has a relevant document", RuntimeWarning, stacklevel=3)
-        return float("nan")
-    return float(values.mean())
+def _values(name: str, column: FloatArray, evaluated: NDArray[np.bool_]) -> MetricValues:
+    if not evaluated.any():
+        reason = "no query has a relevant document"
+        warnings.warn(f"{name} is undefined: {reason}", RuntimeWarning, stacklevel=3)
+        return MetricValues(name, float("nan"), column, reason)
+    return MetricValues(name, float(column[evaluated].mean()), column)
 
 
 def _unreachable(task: RetrievalTask, judged: Sequence[Mapping[int, int]]) -> int:

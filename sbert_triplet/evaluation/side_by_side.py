@@ -130,6 +130,21 @@ def against_first(
     return _adjusted(_adjusted(found, lambda task, name: main[task] == name), lambda t, n: main[t] != n)
 
 
+def why_undefined(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each task and reason for which a metric of a row has no value."""
+    found: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for row in rows:
+        for task, scored in row.scored.items():
+            for name, values in scored.values.items():
+                if values.undefined:
+                    metrics, labels = found.setdefault((task, values.undefined), ({}, {}))
+                    metrics[name] = labels[row.label] = None
+    return [
+        f"{task}: {', '.join(metrics)} undefined for {', '.join(labels)}: {reason}"
+        for (task, reason), (metrics, labels) in found.items()
+    ]
+
+
 def adjust_compressed(rows: Sequence[Row]) -> list[Row]:
     """The rows with Holm's ``adjusted_p`` over all compressed forms, tasks and models."""
     adjusted = _adjusted([{t: dict(of) for t, of in row.compressed.items()} for row in rows], lambda *_: True)

@@ -31,7 +31,7 @@ def evaluate_scored(similarities: FloatArray, gold: FloatArray) -> dict[str, Met
         warnings.warn(
             f"Spearman and Pearson are undefined: {reason}", stats.ConstantInputWarning, stacklevel=2
         )
-        return {name: MetricValues(name, float("nan")) for name in ("Spearman", "Pearson")}
+        return {name: MetricValues(name, float("nan"), undefined=reason) for name in ("Spearman", "Pearson")}
     spearman, pearson = stats.spearmanr(similarities, gold), stats.pearsonr(similarities, gold)
     return {
         "Spearman": MetricValues("Spearman", float(spearman.statistic)),

@@ -142,7 +142,7 @@ class _Reader:
     def _of_table(self, task: SuiteTask, table: Table) -> _Rows:
         kinds = _KINDS[task.task]
         given = {"kind": kinds[0].value, **task.columns} if len(kinds) == 1 else task.columns
-        roles = infer_roles(table.dataset, given, name=table.name)
+        roles = infer_roles(table.dataset, given, name=table.name, in_suite=True)
         if roles.kind not in kinds:
             raise DataError(
                 f"{table.name}: its rows are {roles.kind.described}, where {task.task.value} takes "

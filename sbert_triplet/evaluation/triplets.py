@@ -42,6 +42,7 @@ def evaluate_triplets(to_positive: FloatArray, to_negative: FloatArray) -> Metri
         )
     right = (near > far).astype(np.float64)
     if len(right) == 0:
-        warnings.warn("triplet accuracy is undefined: there are no triplets", RuntimeWarning, stacklevel=2)
-        return MetricValues("triplet accuracy", float("nan"), right)
+        reason = "there are no triplets"
+        warnings.warn(f"triplet accuracy is undefined: {reason}", RuntimeWarning, stacklevel=2)
+        return MetricValues("triplet accuracy", float("nan"), right, reason)
     return MetricValues("triplet accuracy", float(right.mean()), right)

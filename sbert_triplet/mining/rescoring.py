@@ -11,6 +11,7 @@ from sentence_transformers import CrossEncoder
 
 from sbert_triplet.data.examples import FloatArray, IntArray
 from sbert_triplet.data.splits import Texts
+from sbert_triplet.data.wording import first_line
 from sbert_triplet.encoding.loading import resolve_model
 from sbert_triplet.errors import InputError, ModelError
 from sbert_triplet.mining.candidates import BoolArray, Candidates
@@ -118,5 +119,6 @@ def _load(name: str, device: str | None) -> CrossEncoder:
         )
         return loaded
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(f"model {name}: cannot be loaded as a cross-encoder ({reason})") from error
+        raise ModelError(
+            f"model {name}: cannot be loaded as a cross-encoder ({first_line(error)})"
+        ) from error

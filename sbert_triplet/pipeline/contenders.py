@@ -14,8 +14,10 @@ from sentence_transformers import SentenceTransformer
 from sbert_triplet.encoding.loading import ResolvedModel, load_model, resolve_model
 from sbert_triplet.errors import InputError, RecipeError
 from sbert_triplet.evaluation.audit import known_prompts
+from sbert_triplet.evaluation.side_by_side import BM25
 from sbert_triplet.pipeline.folder import FINISHED
 from sbert_triplet.pipeline.folder import RECIPE as RUN_RECIPE
+from sbert_triplet.pipeline.predictions import RESERVED
 from sbert_triplet.pipeline.start import prompts_of
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.reading import LoadedRecipe, load_recipe
@@ -56,9 +58,10 @@ def contenders(words: Sequence[str]) -> list[Contender]:
     _refuse_repeats(words, found)
     short = [_short(word, each) for word, each in zip(words, found, strict=True)]
     often = Counter(short)
+    plain = [name if often[name] == 1 else word for word, name in zip(words, short, strict=True)]
     return [
-        Contender(name if often[name] == 1 else word, word, each, run_of(each.path))
-        for word, each, name in zip(words, found, short, strict=True)
+        Contender(label, word, each, run_of(each.path))
+        for word, each, label in zip(words, found, _labels(plain), strict=True)
     ]
 
 
@@ -136,6 +139,22 @@ def _refuse_repeats(words: Sequence[str], found: Sequence[ResolvedModel]) -> Non
             )
             raise InputError(f"{same}: a model is compared with others; leave one of the two out")
         seen[place] = word
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """The names, changed where they would be taken for another row of the table or column of predictions."""
+    found: list[str] = []
+    for place, name in enumerate(names):
+        others = [BM25, *names[:place], *names[place + 1 :]]
+        # Columns of one model begin with its label: `minilm_top`, `minilm R@100`.
+        clash = name in RESERVED or any(
+            name == other or name.startswith((f"{other}_top", f"{other} ")) for other in others
+        )
+        label = f"{name} (model)" if clash else name
+        while label in (*found, *names) and label != name:
+            label += " (model)"
+        found.append(label)
+    return found
 
 
 def _short(word: str, found: ResolvedModel) -> str:

@@ -23,13 +23,14 @@ from sbert_triplet.evaluation.side_by_side import (
     adjust_compressed,
     against_first,
     model_row,
+    why_undefined,
 )
 from sbert_triplet.evaluation.speed import QUERIES, TEXTS, Speed, measure_speed
 from sbert_triplet.evaluation.suites import LoadedSuite, suite_embedder
 from sbert_triplet.pipeline.contenders import Contender, contenders, loaded, seed_groups
 from sbert_triplet.pipeline.evaluation_record import evaluation_record
 from sbert_triplet.pipeline.failures import machine_failures
-from sbert_triplet.pipeline.folder import EVALUATION, RunFolder
+from sbert_triplet.pipeline.folder import EVALUATION, PREDICTIONS, UNFINISHED, RunFolder
 from sbert_triplet.pipeline.job import Options, working_place
 from sbert_triplet.pipeline.measured_data import MeasuredOn, measured_data
 from sbert_triplet.pipeline.measurements import Asked, Loaded, Measurements
@@ -111,14 +112,19 @@ def _measured(
     options: Options,
 ) -> Measurements:
     models, notes = _load(found, target, options)
+    # Before all else: its data is what most likely cannot be had.
+    of_mteb = _mteb(asked, models, options)
     if target is None:
-        return Measurements(asked, None, models, mteb=_mteb(asked, models, options), notes=tuple(notes))
+        return Measurements(asked, None, models, mteb=of_mteb, notes=tuple(notes))
     suite = target.suite
     notes += [f"{task.name}: {note}" for task in suite.tasks for note in task.notes]
     notes += _leaks(suite, found)
     for note in notes:
         options.say(f"note     {note}")
     rows = _rows(asked, suite, models, scratch, options)
+    for note in (undefined := why_undefined(rows)):
+        options.say(f"note     {note}")
+    notes += undefined
     options.say("Comparing")
     tell = options.progress
     compared = against_first(
@@ -137,7 +143,7 @@ def _measured(
         compared,
         groups_over_seeds(suite, rows, groups, seed=asked.seed),
         _speeds(asked, suite, models),
-        _mteb(asked, models, options),
+        of_mteb,
         tuple(notes),
     )
 
@@ -224,15 +230,31 @@ def _mteb(asked: Asked, models: Sequence[Loaded], options: Options) -> dict[str,
 
 
 def _write(home: RunFolder, measured: Measurements, record: dict[str, Any]) -> None:
-    """The predictions first, ``evaluation.json`` last: its presence means finished."""
-    home.path.mkdir(parents=True, exist_ok=True)
-    # Of an evaluation that is replaced: its tasks may have been others.
-    shutil.rmtree(home.path / "predictions", ignore_errors=True)
-    if measured.target is not None:
-        texts = measured.target.suite.texts.texts
-        for number, task in enumerate(measured.target.suite.tasks):
-            models = {row.label: row.scored[task.name] for row in measured.rows if task.name in row.scored}
-            file = home.path / "predictions" / record["tasks"][number]["predictions"]
-            write_items(file, task.part, models, lambda ids: texts(list(ids)))
-    home.write_text("evaluation.md", evaluation_markdown(record))
-    home.write_json(EVALUATION, record)
+    """All of it aside first; ``evaluation.json`` is put in place last: its presence means finished."""
+    staged = RunFolder(home.path / UNFINISHED)
+    shutil.rmtree(staged.path, ignore_errors=True)
+    staged.path.mkdir(parents=True)
+    try:
+        _write_predictions(staged.path / PREDICTIONS, measured, record)
+        staged.write_text("evaluation.md", evaluation_markdown(record))
+        staged.write_json(EVALUATION, record)
+    except BaseException:
+        shutil.rmtree(staged.path, ignore_errors=True)
+        raise
+    # What is replaced goes whole: its tasks may have been others.
+    (home.path / EVALUATION).unlink(missing_ok=True)
+    shutil.rmtree(home.path / PREDICTIONS, ignore_errors=True)
+    for name in (PREDICTIONS, "evaluation.md", EVALUATION):
+        if (staged.path / name).exists():
+            (staged.path / name).replace(home.path / name)
+    staged.path.rmdir()
+
+
+def _write_predictions(folder: Path, measured: Measurements, record: dict[str, Any]) -> None:
+    if measured.target is None:
+        return
+    texts = measured.target.suite.texts.texts
+    for number, task in enumerate(measured.target.suite.tasks):
+        models = {row.label: row.scored[task.name] for row in measured.rows if task.name in row.scored}
+        file = folder / record["tasks"][number]["predictions"]
+        write_items(file, task.part, models, lambda ids: texts(list(ids)))

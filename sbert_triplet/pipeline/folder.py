@@ -16,7 +16,9 @@ FINISHED = "report.json"
 RECIPE = "recipe.yaml"
 LOG = "log.jsonl"
 REPLACED = ".replaced"
-EVALUATION = "evaluation.json"
+EVALUATION, PREDICTIONS = "evaluation.json", "predictions"
+UNFINISHED = ".evaluation.part"
+"""Where an evaluation is written until it is whole."""
 NEGATIVES, SUSPECTS = "negatives", "suspects.parquet"
 OWN = (
     RECIPE,
@@ -30,7 +32,7 @@ OWN = (
     "checkpoints",
     "candidate",
     "model",
-    "predictions",
+    PREDICTIONS,
 )
 
 
@@ -74,7 +76,10 @@ class RunFolder:
             raise InputError(f"{written}: is no audit's; name another folder with --out")
 
     def refuse_unless_for_evaluation(self, overwrite: bool) -> None:
-        """Raise InputError where the folder cannot be made, or holds an evaluation or something else."""
+        """Raise InputError where the folder cannot be made, or holds an evaluation or something else.
+
+        One that was stopped while it was being written is no reason.
+        """
         self._refuse_unreachable()
         if not self.path.exists():
             return
@@ -84,7 +89,8 @@ class RunFolder:
                 "replace it"
             )
         found = sorted(item.name for item in self.path.iterdir())
-        if found and not _has(self.path / EVALUATION, "models"):
+        ours = (self.path / UNFINISHED).is_dir() or _has(self.path / EVALUATION, "models")
+        if found and not ours:
             raise InputError(f"{self.path}: holds other files ({found[0]}); name another folder with --out")
 
     def refuse_unless_for_mining(self, overwrite: bool) -> None:
@@ -203,7 +209,7 @@ class RunFolder:
         return True
 
     def _remove_staged(self) -> None:
-        for place in (self.path, self.path / "predictions", self.path / NEGATIVES):
+        for place in (self.path, self.path / PREDICTIONS, self.path / NEGATIVES):
             for staged in place.glob(".*.part"):
                 _remove(staged)
 

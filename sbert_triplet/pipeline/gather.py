@@ -23,6 +23,7 @@ from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.data.sources import SourceSpec, Table, load_source, rows_taken
 from sbert_triplet.data.texts import TextTable
+from sbert_triplet.data.wording import times
 from sbert_triplet.errors import DataError
 from sbert_triplet.pipeline.documents import (
     document_ids,
@@ -152,7 +153,9 @@ class Gatherer:
         self.rows_set_aside += gatherer.rows_set_aside
         self.digest.update(gatherer.digest.digest())
         if seen.any():
-            self.notes.append(f"{name}: {int(seen.sum()):,} rows with a held-out text were left out")
+            self.notes.append(
+                f"{name}: {times(int(seen.sum()), 'row', 'rows')} with a held-out text left out"
+            )
         kept = np.flatnonzero(~seen)
         repeats = gatherer.repeats
         return Rows(name, examples.select(kept), None if repeats is None else repeats[kept])
@@ -219,7 +222,8 @@ class Gatherer:
                 f"Mend them, or set them aside with data.on_bad_row: skip (--set data.on_bad_row=skip).{long}"
             )
         if self.recipe.data.on_bad_row == "skip":
-            self.notes.append(f"{name}: {len(bad.rows):,} of {rows:,} rows were set aside")
+            were = "was" if len(bad.rows) == 1 else "were"
+            self.notes.append(f"{name}: {len(bad.rows):,} of {rows:,} rows {were} set aside")
         self.rows_set_aside += len(bad.rows)
         self.bad += [(cell.row, cell.column, cell.reason.words) for cell in bad]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from sbert_triplet.data.wording import times
 from sbert_triplet.errors import InputError
-from sbert_triplet.evaluation.audit.findings import times
 from sbert_triplet.evaluation.audit.plan import Margin
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.pipeline.curriculum import Curriculum, with_curriculum

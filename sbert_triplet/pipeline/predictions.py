@@ -25,6 +25,8 @@ _COLUMNS = {
     Task.LABELS: ("text",),
     Task.CLUSTERING: ("text",),
 }
+RESERVED = frozenset({"item", "row", "class", "gold", *(name for own in _COLUMNS.values() for name in own)})
+"""Columns that no model can be called."""
 
 
 def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts: Texts) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from sbert_triplet.data.wording import times
 from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline.decide import choose_loss
 from sbert_triplet.pipeline.folder import RECIPE as RUN_RECIPE
@@ -117,12 +118,12 @@ def write_first_recipe(
         train = tuple(located(source, None) for source in train)
     own = request.recipe.data.model_copy(update={"columns": columns, "train": train})
     recipe = request.recipe.model_copy(update={"loss": loss, "data": own})
-    rows = f"{len(gathered.train):,} rows to train on, taken as {gathered.kind.described}."
+    rows = f"{times(len(gathered.train), 'row', 'rows')} to train on, taken as {gathered.kind.described}."
     heading = [f"{rows} {gathered.method}"]
     if gathered.rows_set_aside:
         heading.append(
-            f"{gathered.rows_set_aside:,} rows cannot be used: mend them (sbert-triplet check lists them), "
-            "or set data.on_bad_row to skip."
+            f"{times(gathered.rows_set_aside, 'row', 'rows')} cannot be used: mend them (sbert-triplet check "
+            "lists them), or set data.on_bad_row to skip."
         )
     RunFolder(target.parent).write_text(target.name, commented_recipe(recipe, heading=heading))
     return target

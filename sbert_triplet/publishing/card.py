@@ -13,7 +13,7 @@ from sbert_triplet.reporting import numbers
 from sbert_triplet.reporting.record import Change, mapping
 from sbert_triplet.reporting.sections.results import pool_sentence
 from sbert_triplet.reporting.sections.threshold import threshold_sentence
-from sbert_triplet.reporting.sections.verdict import HEADLINES, change_sentence
+from sbert_triplet.reporting.sections.verdict import HEADLINES, change_sentence, set_by_recipe
 from sbert_triplet.reporting.sections.weight_line import is_between, way
 from sbert_triplet.reporting.tables import Cell, Column, Table
 from sbert_triplet.reporting.text import clean, markdown_escape, markdown_fence, one_line, without_folders
@@ -30,11 +30,12 @@ _TASKS = {
 _HELD_OUT = "held-out rows of the training data's source"
 _CHOSEN_ON_DEV = (
     "The weights here are those of the base model, unchanged: dev rows and the general check chose them "
-    "before a test row was looked at."
+    "before a test row was looked at.{settings}"
 )
 _SHIPPED = {
     "tuned": "The weights here are the tuned ones.",
-    "base": "The weights here are those of the base model, unchanged, because tuning was not shown to help.",
+    "base": "The weights here are those of the base model, unchanged, because tuning was not shown to "
+    "help.{settings}",
     "interpolated": "The weights here lie on the straight line between base and tuned{way}; what is said "
     "of the tuned model is said of them.",
 }
@@ -56,7 +57,9 @@ def card_text(
     main = str(report.get("main_metric"))
     changes.sort(key=lambda change: change.name != main)
     sections = [
-        _introduction(report, changes, without_folders(base_model), shipped),
+        _introduction(
+            report, changes, without_folders(base_model), shipped, changed=set_by_recipe(recipe_yaml)
+        ),
         _usage(mapping(report.get("model"))),
         _results(report, changes, shipped),
         _training(report, recipe_yaml),
@@ -108,7 +111,10 @@ def metric_type(name: str) -> str:
     return "".join(sign if sign.isalnum() else "_" for sign in spelled)
 
 
-def _introduction(report: Mapping[str, Any], changes: list[Change], base_model: str, shipped: str) -> str:
+def _introduction(
+    report: Mapping[str, Any], changes: list[Change], base_model: str, shipped: str, *, changed: str
+) -> str:
+    """``changed``: what of the base model the recipe sets beside its weights."""
     model = mapping(report.get("model"))
     headline = HEADLINES.get(str(report.get("verdict")), "")
     verdict = f"**{headline}.** {markdown_escape(report.get('sentence') or '')}".strip() if headline else ""
@@ -118,14 +124,19 @@ def _introduction(report: Mapping[str, Any], changes: list[Change], base_model: 
         f"{markdown_escape(model['similarity'])} similarity" if model.get("similarity") else "",
     ]
     task = f" for {markdown_escape(report['task'])}" if report.get("task") else ""
+    before = "with the weights that it had" if changed else "as it was"
     about = f"A sentence-embedding model: {markdown_escape(base_model)}, "
-    about += f"tuned with sbert-triplet{task}." if shipped != "base" else f"as it was before tuning{task}."
+    about += f"tuned with sbert-triplet{task}." if shipped != "base" else f"{before} before tuning{task}."
     about += f" It gives {', '.join(part for part in shape if part)}." if any(shape) else ""
     parts = [f"# {markdown_escape(report.get('name') or 'model')}", about, verdict]
     line = mapping(report.get("weight_line"))
-    lies = _SHIPPED.get(shipped, "").format(way=f", at {way(line)}" if is_between(line) else "")
+    lies = _SHIPPED.get(shipped, "")
     if shipped == "base" and report.get("verdict") == "better":
         lies = _CHOSEN_ON_DEV
+    lies = lies.format(
+        way=f", at {way(line)}" if is_between(line) else "",
+        settings=f" What the recipe sets beside them: {changed}." if changed else "",
+    )
     parts += [markdown_escape(change_sentence(changes[0])) if changes else "", lies]
     return "\n\n".join(part for part in parts if part)
 

@@ -9,8 +9,17 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sbert_triplet.data.wording import times
 from sbert_triplet.reporting import numbers
-from sbert_triplet.reporting.evaluation_tables import DIGITS, Columns, compared_cell, counted_items, tables
+from sbert_triplet.reporting.evaluation_tables import (
+    DIGITS,
+    Columns,
+    compared_cell,
+    counted_items,
+    tables,
+    undefined_if_null,
+    value_of,
+)
 from sbert_triplet.reporting.plain_table import WIDTH, Cell, folded_table
 from sbert_triplet.reporting.record import mapping
 from sbert_triplet.reporting.tables import Column, Table
@@ -20,6 +29,10 @@ _FURTHER = (
     "The first metric of each task is that of the table of quality, with the same p. The p-values of all "
     "others are adjusted by Holm among themselves."
 )
+
+
+_BEST_CUT = "The threshold of the highest F1, chosen on these very pairs, and what it gives on them:"
+_AT_THE_CUT = ("precision", "recall", "f1")
 
 
 def evaluation_lines(record: Mapping[str, Any], *, width: int = WIDTH) -> list[str]:
@@ -60,7 +73,7 @@ def _every_metric(record: Mapping[str, Any], task: Mapping[str, Any]) -> str:
             (metric,),
             [
                 compared_cell(
-                    row["results"][task["name"]].get(metric),
+                    value_of(row, task["name"], metric),
                     mapping(mapping(row.get("against_first")).get(task["name"])).get(metric),
                 )
                 for row in rows
@@ -68,13 +81,26 @@ def _every_metric(record: Mapping[str, Any], task: Mapping[str, Any]) -> str:
         )
         for metric in task["metrics"]
     ]
-    about = f"{numbers.count(counted_items(task))} items"
+    about = times(counted_items(task), "item", "items")
     if task.get("documents") is not None:
-        about += f", {numbers.count(task['documents'])} documents"
+        about += f", {times(task['documents'], 'document', 'documents')}"
     if task.get("left_out"):
-        about += f"; left out: {numbers.count(task['left_out'])} queries without a relevant document"
-    table = _as_markdown([row["label"] for row in rows], columns)
-    return f"### {markdown_escape(task['name'])}\n\n{about}.\n\n{table}"
+        about += f"; left out: {times(task['left_out'], 'query', 'queries')} without a relevant document"
+    parts = [f"### {markdown_escape(task['name'])}", f"{about}."]
+    parts += [_as_markdown([row["label"] for row in rows], columns), *_best_cut(rows, task["name"])]
+    return "\n\n".join(parts)
+
+
+def _best_cut(rows: Sequence[Mapping[str, Any]], task: str) -> list[str]:
+    """The threshold of the best F1 of each row that has one, where pairs belong together or not."""
+    cuts = {row["label"]: cut for row in rows if (cut := mapping(mapping(row.get("thresholds")).get(task)))}
+    if not cuts:
+        return []
+    columns: Columns = [
+        ((title,), [(numbers.fixed(cut.get(key), DIGITS),) for cut in cuts.values()])
+        for title, key in (("Similarity from", "similarity"), *((k.capitalize(), k) for k in _AT_THE_CUT))
+    ]
+    return [_BEST_CUT, _as_markdown(list(cuts), columns)]
 
 
 def _as_markdown(names: Sequence[str], columns: Columns) -> str:
@@ -100,9 +126,13 @@ def _seed_lines(record: Mapping[str, Any]) -> list[str]:
         labels = mapping(group.get("labels"))
         lines += ["", "One recipe, several seeds: " + ", ".join(f"{v} (seed {k})" for k, v in labels.items())]
         for task, entry in mapping(group.get("values")).items():
-            values = " ".join(numbers.fixed(value, DIGITS) for value in entry["by_seed"])
-            lines.append(f"  {task}: {values}, mean {numbers.fixed(entry['mean'], DIGITS)}")
+            values = " ".join(_measured(value) for value in entry["by_seed"])
+            lines.append(f"  {task}: {values}, mean {_measured(entry['mean'])}")
             over = mapping(mapping(group.get("against_first")).get(task))
             if over:
                 lines.append(f"    against {record['first']}, {over['sentence']}")
     return lines
+
+
+def _measured(value: object) -> str:
+    return numbers.fixed(undefined_if_null(value), DIGITS)

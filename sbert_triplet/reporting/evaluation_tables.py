@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sbert_triplet.evaluation.verdict import reading
@@ -31,13 +32,13 @@ def _quality(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] |
         name, metric = task["name"], task["main_metric"]
         cells = [
             compared_cell(
-                mapping(mapping(row.get("results")).get(name)).get(metric),
+                value_of(row, name, metric),
                 mapping(mapping(row.get("against_first")).get(name)).get(metric),
             )
             for row in rows
         ]
         columns.append(((name, f"{metric}, n = {numbers.count(counted_items(task))}"), cells))
-    averages = [row.get("average") for row in rows]
+    averages = [_average(row, tasks) for row in rows]
     if any(value is not None for value in averages):
         columns.append((("average", "of the tasks"), [(numbers.fixed(value, DIGITS),) for value in averages]))
     main = {task["name"]: task["main_metric"] for task in tasks}
@@ -70,11 +71,12 @@ def _compressed(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str
         names += [row["label"], *(f"  {form}" for form in forms)]
         for task in tasks:
             found = mapping(row["compressed"].get(task["name"]))
-            full = mapping(mapping(row.get("results")).get(task["name"])).get(task["main_metric"])
+            full = value_of(row, task["name"], task["main_metric"])
             cells[task["name"]].append((numbers.fixed(full, DIGITS),))
             for form in forms:
                 entry = mapping(found.get(form))
-                cells[task["name"]].append(compared_cell(entry.get("value"), entry or None))
+                value = undefined_if_null(entry.get("value")) if entry else None
+                cells[task["name"]].append(compared_cell(value, entry or None))
     columns: Columns = [((task["name"], task["main_metric"]), cells[task["name"]]) for task in tasks]
     made = sum(len(mapping(found)) for row in rows for found in row["compressed"].values())
     per_result = mapping(record.get("settings")).get("candidates_for_each_result")
@@ -130,7 +132,7 @@ def _mteb(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] | No
         values = {
             label: next(
                 (
-                    each["metrics"].get(metric)
+                    undefined_if_null(each["metrics"].get(metric))
                     for each in results
                     if (each["task"], each["split"], each["subset"]) == (task, split, subset)
                 ),
@@ -140,13 +142,35 @@ def _mteb(record: Mapping[str, Any]) -> tuple[str, list[str], Columns, str] | No
         }
         cells: list[Cell] = []
         for label, value in values.items():
-            base = values[first]
-            shown = [] if label == first or value is None or base is None else [numbers.signed(value - base)]
+            known = [each for each in (values[first], value) if each is not None and not math.isnan(each)]
+            both = label != first and len(known) == 2
+            shown = [numbers.signed(known[1] - known[0])] if both else []
             cells.append((numbers.fixed(value, DIGITS), *shown))
         where = ", ".join([split, *([subset] if subset != "default" else [])])
         columns.append(((f"{task} ({where})", metric), cells))
     legend = "By mteb itself, whose results have no values of single items: differences without intervals."
     return "MTEB", list(measured), columns, legend
+
+
+def value_of(row: Mapping[str, Any], task: str, metric: str) -> float | None:
+    """What a row scored: NaN where that is undefined, None where it was not measured."""
+    results = mapping(mapping(row.get("results")).get(task))
+    return undefined_if_null(results[metric]) if metric in results else None
+
+
+def undefined_if_null(value: object) -> float:
+    """A measured value as JSON has it, which has no NaN."""
+    figure = numbers.number(value)
+    return NAN if figure is None else figure
+
+
+def _average(row: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> float | None:
+    """None as well where the tasks have no metric in common."""
+    values = [value_of(row, task["name"], task["main_metric"]) for task in tasks]
+    alike = len(tasks) > 1 and len({task["main_metric"] for task in tasks}) == 1
+    if alike and None not in values and row.get("average") is None:
+        return NAN
+    return numbers.number(row.get("average"))
 
 
 def counted_items(task: Mapping[str, Any]) -> int:

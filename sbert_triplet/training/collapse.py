@@ -23,6 +23,8 @@ LEFT = 0.05
 GAINED = 0.5
 """Of the nearness at the start: texts that belong together and have come as near are told apart."""
 CHECKS_IN_A_ROW = 3
+FEWEST_STEPS = 5
+"""From the first of these checks to the last: a short run, which is checked at every step, may recover."""
 _FIGURES = 5
 
 
@@ -37,7 +39,8 @@ class CollapseWatch(TrainerCallback):
     What is seen is compared with the first batch of the same data set, so an encoder that was narrow from
     the start is not stopped, nor one that becomes narrow while texts that belong together come nearer to
     each other than to others (classes that end in a point each). Raises CollapsedError once
-    ``checks`` checks in a row have found a collapse. Costs a product of 256 rows with themselves a check;
+    ``checks`` checks in a row have found a collapse, over ``FEWEST_STEPS`` steps or more. Costs a product of
+    256 rows with themselves a check;
     batches of fewer than 8 different texts are never judged. ``stats`` are for the log's steps. A part of
     checkpoints (``training.kept``); several processes decide what the leading one does.
     """
@@ -80,7 +83,7 @@ class CollapseWatch(TrainerCallback):
             alarms.clear()
             return
         alarms.append(step)
-        if len(alarms) >= self.checks:
+        if len(alarms) >= self.checks and step - alarms[0] >= FEWEST_STEPS:
             causes = likely_causes(
                 self.objective.loss,
                 learning_rate=float(args.learning_rate),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from sbert_triplet.data.columns import describe_roles, infer_roles
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.errors import DataError
 from sbert_triplet.recipe.reading import recipe_from
+from sbert_triplet.recipe.suites import suite_from
 
 ROWS = 60
 Cell = Callable[[int], Any]
@@ -562,6 +564,49 @@ def test_unclear_tables_are_refused_with_the_columns_and_a_way_out(case: str) ->
     assert settled_roles.anchor == roles["anchor"]
     assert settled_roles.positive == roles.get("positive")
     assert settled_roles.score == roles.get("score")
+
+
+def test_a_constant_score_ranks_nothing() -> None:
+    for column, cell in (("score", one_of(3)), ("similarity", one_of(0.5))):
+        with pytest.raises(DataError) as caught:
+            infer_roles(table(**PAIR, **{column: cell}), {"kind": "scored"}, name="mine.csv")
+        assert f"score: the column '{column}' has one value only, so there is nothing to rank" in str(
+            caught.value
+        )
+        assert '"a column of several scores"' in str(caught.value)
+    with pytest.raises(DataError, match="score: no column of numbers has the name of one"):
+        infer_roles(table(**PAIR), {"kind": "scored"}, name="mine.csv")
+
+
+@pytest.mark.parametrize("case", UNCLEAR)
+def test_in_a_suite_the_advice_names_its_keys(case: str) -> None:
+    with pytest.raises(DataError) as caught:
+        infer_roles(named(UNCLEAR[case]), name="mine.csv", in_suite=True)
+    message = str(caught.value)
+    assert not re.search(r"data:|data\.|--|kind:|command line|recipe", message)
+    said, line = message.rsplit("\n", 1)
+    assert said.endswith("A line of the task in the suite's file settles it, for example:")
+    task = {"name": "mine", "kind": "labels", "source": "mine.csv", **yaml.safe_load(line)}
+    assert suite_from({"tasks": [task]}, origin="suite").tasks[0].columns == yaml.safe_load(line)["columns"]
+
+
+def test_in_a_suite_refusals_name_no_key_of_a_recipe() -> None:
+    for columns, given in (
+        ({**PAIR, "distance": SCORE}, {}),
+        ({**PAIR, "score": one_of("good", "bad")}, {}),
+        ({**PAIR, "thing": SCORE}, {"kind": "pairs", "score": "thing"}),
+    ):
+        with pytest.raises(DataError) as recipe:
+            infer_roles(table(**columns), given, name="mine")
+        with pytest.raises(DataError) as suite:
+            infer_roles(table(**columns), given, name="mine", in_suite=True)
+        assert "data.kind" in str(recipe.value)
+        assert "data.kind" not in str(suite.value)
+    rows = datasets.Dataset.from_dict({"what is moss": ["how"], "1.5": ["so"]})
+    with pytest.raises(DataError, match=r"with --anchor, --positive, --label or --score$"):
+        infer_roles(rows, name="mine.csv")
+    with pytest.raises(DataError, match=r"as `columns` of the task$"):
+        infer_roles(rows, name="mine.csv", in_suite=True)
 
 
 def test_class_labels_use_their_names() -> None:

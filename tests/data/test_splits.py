@@ -234,7 +234,7 @@ def test_positives_that_many_anchors_share_are_documents() -> None:
     data = examples(Kind.PAIRS, anchors, positives)
     splits = split_examples(data, SplitPlan(), words)
     assert splits.documents_seen_in_training == 1.0
-    assert any("100% of the test documents" in note for note in splits.notes)
+    assert any("100 % of the test documents" in note for note in splits.notes)
     assert len(set(splits.groups)) == 300
     assert "share documents" in splits.method
 
@@ -336,7 +336,7 @@ def test_time_order_with_ties_and_without_leaks() -> None:
     assert splits.dev.tolist() == [2]
     assert splits.train.tolist() == [3, 4, 5, 6, 7, 8, 9]
     assert any("1 training rows were left out" in note for note in splits.notes)
-    assert any("1 rows have no 'by'" in note for note in splits.notes)
+    assert any("1 row has no 'by'" in note for note in splits.notes)
     assert "oldest rows train" in splits.method
 
 

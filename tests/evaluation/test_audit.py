@@ -211,7 +211,7 @@ def test_swapped_columns_by_questions() -> None:
     assert audit_examples(rows, qa_texts).findings == ()
     finding = found(audit_examples(swapped, qa_texts), "swapped-columns")
     assert finding.level == "warning"
-    assert "100% of the positives are questions and 0% of the anchors" in finding.message
+    assert "100 % of the positives are questions and 0 % of the anchors" in finding.message
 
 
 def test_swapped_columns_by_repetition() -> None:
@@ -270,7 +270,7 @@ def test_lengths_and_what_is_cut_off() -> None:
     assert audit.lengths["positive"]["truncated_tokens_share"] == pytest.approx(3 / 145)
     finding = found(audit, "truncated-texts")
     assert (finding.level, finding.count, finding.rows) == ("warning", 2, (1008, 1009))
-    assert finding.message.startswith("positive: 20.0% of the texts are longer than the 17 tokens")
+    assert finding.message.startswith("positive: 20.0 % of the texts are longer than the 17 tokens")
     assert "Measured on" not in finding.message
 
 
@@ -439,7 +439,7 @@ def test_leaks_between_given_files_through_both_sides_of_pairs() -> None:
     leak = found(audit, "leak-train-test")
     assert (leak.level, leak.count, leak.rows) == ("warning", 3, (1001, 1002, 1003))
     assert leak.message.startswith(
-        "3 of 4 rows of test (75.0%) have a text that train has too; 1 are the same pair."
+        "3 of 4 rows of test (75.0 %) have a text that train has too; 1 is the same pair."
     )
     assert found(audit, "leak-dev-test").rows == (1000,)
     assert "leak-train-dev" not in [finding.code for finding in audit.findings]

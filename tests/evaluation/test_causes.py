@@ -108,7 +108,7 @@ def test_the_likeliest_comes_first() -> None:
             not_borne_out,
             {"told_apart": {"best other document": 0.5, "random document": 0.61}},
             "to the base model, held-out texts that belong together are nearer than those of the group "
-            "“random document” in only 61% of the cases (50 % is chance)",
+            "“random document” in only 61 % of the cases (50 % is chance)",
         ),
         (
             other_rows,
@@ -123,7 +123,7 @@ def test_the_likeliest_comes_first() -> None:
         (
             truncation,
             {"truncated": {"anchor": 0.0, "positive": 0.25}},
-            "25% of the tokens of the role positive lie behind the encoder's limit and are never read",
+            "25 % of the tokens of the role positive lie behind the encoder's limit and are never read",
         ),
         (
             wrong_prompts,
@@ -156,13 +156,13 @@ def test_the_likeliest_comes_first() -> None:
         (
             easy_negatives,
             {"stats": {"active_share": np.concatenate([np.full(50, 0.6), np.full(50, 0.02)])}},
-            "in the second half of training only 2.0% of the triplets or pairs had a loss",
+            "in the second half of training only 2.0 % of the triplets or pairs had a loss",
         ),
         (
             easy_negatives,
             {"stats": {"accuracy": np.full(10, 0.99), "easy": np.full(10, 0.95)}},
-            "in the second half of training 95% of the triplets were easy; in the first half already, 99% of "
-            "the anchors were nearest to their own positive",
+            "in the second half of training 95 % of the triplets were easy; in the first half already, 99 % "
+            "of the anchors were nearest to their own positive",
         ),
         (
             crowding,
@@ -181,11 +181,24 @@ def test_a_rule_speaks_with_its_figure(rule: Any, given: dict[str, Any], evidenc
     assert rule(figures()) is None
 
 
+def test_a_loss_that_rose_by_chance_speaks_of_no_rate() -> None:
+    """In a short run a tenth is a batch or two; in a longer one batches may differ as much as ends."""
+    assert rate_too_high(figures(losses=np.linspace(0.0594, 0.158, 10))) is None
+    assert rate_too_high(figures(losses=np.linspace(1.0, 2.0, 49))) is None
+    assert rate_too_high(figures(losses=np.linspace(1.0, 2.0, 50))) is not None
+    spread = np.concatenate([[0.02, 0.05, 0.1, 0.02, 0.11], np.full(40, 0.05), [0.3, 0.02, 0.04, 0.1, 0.03]])
+    assert spread[-5:].mean() > 1.5 * spread[:5].mean()
+    assert rate_too_high(figures(losses=spread)) is None
+
+
 def test_few_steps_that_moved_the_texts_far_are_enough() -> None:
     assert few_training_rows(figures(steps=10, same_text=0.8)) is None
     rows_alone = few_training_rows(figures(rows=500, steps=10, same_text=0.8))
     assert rows_alone is not None
     assert rows_alone.advice == "add rows"
+    one = few_training_rows(figures(rows=1, steps=1))
+    assert one is not None
+    assert one.evidence == "1 training row, 1 step"
 
 
 @pytest.mark.parametrize("rule", [too_few_to_tell, little_to_gain])

@@ -84,7 +84,7 @@ def test_embeddings_that_cannot_be_written_to() -> None:
 
 def test_what_cannot_be_measured() -> None:
     points, labels = clouds()
-    with pytest.warns(RuntimeWarning, match="of 1 classes, and it takes 2"):
+    with pytest.warns(RuntimeWarning, match="of 1 class, and it takes 2"):
         value, _ = evaluate_clustering(points, np.ones(len(points), dtype=np.int64), similarity="cosine")
     assert math.isnan(value.value)
     with pytest.raises(ValueError, match="120 embeddings, but 3 labels"):

@@ -247,6 +247,28 @@ def test_a_local_copy_is_read_where_it_is_there(data: Path, monkeypatch: pytest.
     assert (asked[0].name, asked[0].split) == ("owner/sts", "test")
 
 
+def test_equal_texts_of_a_retrieval_set_count_once(tmp_path: Path) -> None:
+    """As documents, as queries with the judgements of all, and a query never finds its own text."""
+    folder = tmp_path / "set"
+    texts = ["what is moss", "a plant", "a plant", "a rope"]
+    write(folder / "corpus.jsonl", [{"_id": f"d{n}", "text": text} for n, text in enumerate(texts)])
+    asked = ["what is moss", "what is moss", "what climbs"]
+    write(folder / "queries.jsonl", [{"_id": f"q{n}", "text": text} for n, text in enumerate(asked)])
+    judged = [
+        {"query-id": q, "corpus-id": d, "score": 1} for q, d in (("q0", "d1"), ("q1", "d3"), ("q2", "d3"))
+    ]
+    write(folder / "qrels" / "test.jsonl", judged)
+    loaded = load_suite(suite(tmp_path, task(Task.RETRIEVAL, "set")))
+    held = loaded.tasks[0].part.retrieval
+    assert held is not None
+    moss, plant, climbs, rope = (
+        loaded.texts.lookup(text) for text in (asked[0], "a plant", asked[2], "a rope")
+    )
+    assert sorted(held.document_ids.tolist()) == sorted([moss, plant, rope])
+    assert held.judgements == {moss: {plant: 1, rope: 1}, climbs: {rope: 1}}
+    assert held.excluded == {moss: [moss]}
+
+
 def test_the_folder_can_be_another_than_the_suites_own(data: Path, tmp_path: Path) -> None:
     wanted = suite(tmp_path / "elsewhere", task(Task.SCORED, "sts.jsonl"))
     assert "no file or folder" in refused(wanted)

@@ -15,7 +15,7 @@ import pytest
 
 import sbert_triplet
 from sbert_triplet.encoding.tiny import tiny_encoder
-from sbert_triplet.errors import DataError, InputError, ModelError, RecipeError
+from sbert_triplet.errors import DataError, InputError, MachineError, ModelError, RecipeError
 from sbert_triplet.evaluation import speed
 from sbert_triplet.evaluation.bm25 import evaluate_bm25
 from sbert_triplet.evaluation.mteb import MtebResult
@@ -24,6 +24,7 @@ from sbert_triplet.evaluation.suite_data import load_suite
 from sbert_triplet.pipeline import evaluating
 from sbert_triplet.pipeline.contenders import contenders, seed_groups
 from sbert_triplet.pipeline.evaluating import Evaluation, carry_out
+from sbert_triplet.pipeline.folder import UNFINISHED
 from sbert_triplet.pipeline.job import Options
 from sbert_triplet.pipeline.measurements import Asked
 from sbert_triplet.recipe.suites import read_suite
@@ -210,6 +211,36 @@ def test_where_it_is_written(models: list[str], suite: str, measure: Measure) ->
     assert [item.name for item in Path("mine").iterdir()] == ["letter.txt"]
 
 
+def test_an_evaluation_that_was_stopped_is_replaced(
+    models: list[str], suite: str, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is whole it lies in one folder of its own, and that is no file of the person's."""
+    write, seen = evaluating.write_items, []
+
+    def watched(*given: Any) -> None:
+        write(*given)
+        seen.append(sorted(item.name for item in Path("out").iterdir()))
+
+    monkeypatch.setattr(evaluating, "write_items", watched)
+    measure(models[0], suite=suite)
+    assert seen == [[UNFINISHED]] * 2
+    whole = ["evaluation.json", "evaluation.md", "predictions"]
+    assert sorted(item.name for item in Path("out").iterdir()) == whole
+    # As it is left where a signal ends it after the first file was put in place.
+    Path("out", UNFINISHED).mkdir()
+    shutil.move("out/evaluation.json", f"out/{UNFINISHED}/evaluation.json")
+    measure(models[0], suite=suite)
+    assert sorted(item.name for item in Path("out").iterdir()) == whole
+
+    def full(*given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evaluating, "write_items", full)
+    with pytest.raises(MachineError):
+        measure(models[0], suite=suite, overwrite=True)
+    assert sorted(item.name for item in Path("out").iterdir()) == whole
+
+
 def test_files_of_a_suite_elsewhere(models: list[str], suite: str, measure: Measure) -> None:
     Path("away").mkdir()
     for name in ("faq.parquet", "sts.parquet"):
@@ -317,6 +348,39 @@ def test_models_of_one_name_are_told_apart(models: list[str]) -> None:
     assert [each.label for each in contenders(["a/tiny", "b/tiny", models[1]])] == ["a/tiny", "b/tiny", "two"]
 
 
+def test_labels_that_would_be_taken_for_something_else(
+    models: list[str], suite: str, measure: Measure
+) -> None:
+    """For a column of the predictions, or for the row of BM25."""
+    names = [
+        "BM25",
+        "query",
+        "text",
+        "row",
+        "gold",
+        "class",
+        "item",
+        "BM25 + one",
+        "one_top",
+        "query (model)",
+    ]
+    for name in names:
+        shutil.copytree(models[1], name)
+    labels = [each.label for each in contenders([models[0], *names])]
+    assert len({*labels, *names, "BM25"}) == 2 * len(names) + 1
+    assert labels[:3] == ["one", "BM25 (model)", "query (model) (model)"]
+    found, _ = measure(models[0], "BM25", "query", "text", suite=suite)
+    rows = by_label(found.record)
+    alone = measure(models[0], suite=suite, out="alone")[0].record
+    assert rows["BM25"]["results"] == by_label(alone)["BM25"]["results"]
+    files = [task["predictions"] for task in found.record["tasks"]]
+    pairs, faq = (pq.read_table(found.folder / "predictions" / file).to_pydict() for file in files)
+    assert all(isinstance(cell, str) for cell in [*faq["query"], *pairs["text"]])
+    assert np.mean(faq["query (model)"]) == pytest.approx(
+        rows["query (model)"]["results"]["ask / find"]["nDCG@10"]
+    )
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
@@ -390,6 +454,47 @@ def test_tasks_of_mteb(
     assert any("+0.010" in line for line in said)
     assert not (found.folder / "predictions").exists()
     assert set(measure(*models, suite=suite, mteb=("STS12",))[0].record["mteb"]) == {"one", "two"}
+
+
+def test_mteb_is_measured_first(
+    models: list[str], suite: str, measure: Measure, monkeypatch: pytest.MonkeyPatch, passed: list[int]
+) -> None:
+    """What most likely cannot be had costs no measurement of the suite."""
+
+    def missing(model: Any, names: Any) -> list[MtebResult]:
+        raise DataError("MTEB task STS12: its data cannot be had")
+
+    monkeypatch.setattr(evaluating, "known_to_mteb", lambda names: [])
+    monkeypatch.setattr(evaluating, "evaluate_mteb", missing)
+    with pytest.raises(DataError, match="its data cannot be had"):
+        measure(*models, suite=suite, mteb=("STS12",))
+    assert passed == []
+
+
+@pytest.mark.filterwarnings("ignore:.*undefined")
+def test_why_a_metric_is_undefined(tables: Any, models: list[str], measure: Measure) -> None:
+    rows = [
+        {"sentence1": row["question"], "sentence2": row["answer"], "score": 0} for row in tables.pairs(12)
+    ]
+    tables.write("sts.parquet", rows)
+    columns = "columns: {anchor: sentence1, positive: sentence2, score: score}"
+    tasks = [
+        f"{{name: {name}, kind: {kind}, source: sts.parquet, {columns}}}"
+        for name, kind in (("same", "duplicate_pairs"), ("alike", "scored_pairs"))
+    ]
+    Path("none.yaml").write_text(f"tasks: [{', '.join(tasks)}]", encoding="utf-8")
+    found, said = measure(*models, suite="none.yaml")
+    reasons = [
+        "same: pair AP undefined for one, two: no pair belongs together",
+        "alike: Spearman, Pearson undefined for one, two: every given score is 0",
+    ]
+    assert [note for note in found.record["notes"] if "undefined" in note] == reasons
+    assert [line for line in said if line.startswith("note") and "undefined" in line] == [
+        f"note     {reason}" for reason in reasons
+    ]
+    assert ["one", "undefined", "undefined"] in [line.split() for line in said]
+    text = (found.folder / "evaluation.md").read_text(encoding="utf-8")
+    assert all(f"- {reason}" in text for reason in reasons)
 
 
 def test_mteb_that_is_not_there_is_said_at_once(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,9 +118,22 @@ def test_why_the_base_model_ships(report: dict[str, Any]) -> None:
     chosen = card(report, shipped="base")
     assert "dev rows and the general check chose them" in chosen
     assert "not shown to help" not in chosen
-    assert f"{BASE}, as it was before tuning for retrieval." in chosen
+    assert f"{BASE}, with the weights that it had before tuning for retrieval." in chosen
     lost = card({**report, "verdict": "not shown better"}, shipped="base")
-    assert "because tuning was not shown to help" in lost
+    assert "because tuning was not shown to help. What the recipe sets beside them: prompts." in lost
+
+
+def test_a_base_model_is_as_it_was_where_the_recipe_sets_nothing_of_it(report: dict[str, Any]) -> None:
+    asked = {"base_model": BASE, "licence": None, "shipped": "base"}
+    plain = card_text(report, "max_length: auto\nprompts: {query: auto, document: auto}", **asked)
+    assert f"{BASE}, as it was before tuning for retrieval." in plain
+    assert "What the recipe sets beside them:" not in plain
+    assert "looked at. What the recipe sets beside them: max_length." in card_text(
+        report, "max_length: 64", **asked
+    )
+    assert "What the recipe sets beside them:" not in card_text(
+        report, "max_length: 64", **{**asked, "shipped": "tuned"}
+    )
 
 
 @pytest.mark.parametrize("task", list(Task))

@@ -130,6 +130,50 @@ def test_one_model_alone_is_compared_with_nothing(record: dict[str, Any]) -> Non
     assert "compressed" not in text
 
 
+def test_undefined_is_told_from_not_measured(record: dict[str, Any]) -> None:
+    record["models"][1]["results"]["STS-B"]["Spearman"] = None
+    record["models"][1]["results"]["faq"]["R@100"] = None
+    del record["models"][1]["against_first"]["STS-B"]
+    record["mteb"] = {
+        label: [
+            {"task": "T", "split": "test", "subset": "default", "main_metric": "m", "metrics": {"m": value}}
+        ]
+        for label, value in (("base", 0.5), ("other", None))
+    }
+    record["seeds"] = [
+        {"labels": {"1": "one", "2": "two"}, "values": {"faq": {"by_seed": [None, 0.73], "mean": None}}}
+    ]
+    lines = evaluation_lines(record)
+    assert sum("undefined" in line for line in lines) == 3
+    assert "  faq: undefined 0.7300, mean undefined" in lines
+    assert any(line.split() == ["other", "undefined"] for line in lines)
+    text = evaluation_markdown(record)
+    assert "| BM25 | – | 0.6100 (−0.090, p = 0.60; −0.290 to +0.110) |" in text
+    assert "▲ (+0.051, p < 0.001; +0.031 to +0.071) | undefined |" in text
+
+
+def test_an_average_with_an_undefined_task_is_undefined(record: dict[str, Any]) -> None:
+    for task in record["tasks"]:
+        task["main_metric"] = "score"
+    record["models"] = [
+        {**model(name, 0.7), "results": {"STS-B": {"score": value}, "faq": {"score": 0.5}}, "average": mean}
+        for name, value, mean in (("one", 0.7, 0.6), ("two", None, None))
+    ]
+    lines = [line.split() for line in evaluation_lines(record)]
+    assert ["two", "undefined", "0.5000", "undefined"] in lines
+
+
+def test_the_best_threshold_of_pairs(record: dict[str, Any]) -> None:
+    cut = {"similarity": 0.61234, "precision": 0.8, "recall": 0.75, "f1": 0.7742}
+    record["models"][0]["thresholds"] = {"STS-B": cut}
+    text = evaluation_markdown(record)
+    part = text[text.index("### STS-B") : text.index("### faq")]
+    assert "chosen on these very pairs" in part
+    assert "| Similarity from | Precision | Recall | F1 |" in part
+    assert "| base | 0.6123 | 0.8000 | 0.7500 | 0.7742 |" in part
+    assert text.count("Similarity from") == 1
+
+
 def test_undefined_values_and_intervals(record: dict[str, Any]) -> None:
     other = record["models"][1]
     other["results"]["faq"]["nDCG@10"] = None

@@ -248,6 +248,14 @@ def test_table_cells_cannot_break_a_markdown_table() -> None:
     assert table.markdown() == "| a\\|b | n |\n| --- | ---: |\n| c\\| d | 1 |"
 
 
+def test_one_item_that_gained_is_one_item(run_folder: Write) -> None:
+    items = pa.table(
+        {"item": [0, 1], "row": [0, 1], "query": ["a", "b"], "base": [0.0, 1.0], "tuned": [1.0, 1.0]}
+    )
+    _, markdown = drawn(run_folder(items=items))
+    assert "1 item gained, 0 lost, 1 stayed as they were" in markdown
+
+
 @pytest.mark.parametrize(
     ("verdict", "shipped", "headline", "what"),
     [
@@ -265,6 +273,42 @@ def test_verdicts(
     assert headline in page.sections["verdict"]
     assert what in page.sections["verdict"]
     assert headline in markdown
+    assert what in markdown
+
+
+LINE = {"points": [{"at": 0.0, "dev": 0.5}, {"at": 0.4, "dev": 0.6}], "reason": "it is highest there"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "chosen", "verdict", "what"),
+    [
+        ("max_length: auto", 1.0, "worse", "the base model, unchanged; the tuned one is in candidate/."),
+        ("prompts: {query: auto, document: null}", 1.0, "worse", "the base model, unchanged; "),
+        ("not: [yaml", 1.0, "worse", "the base model, unchanged; "),
+        ("max_length: 64", 1.0, "worse", "the base model's weights with the max_length of the recipe; "),
+        ('prompts: {query: "", document: auto}', 1.0, "worse", "weights with the prompts of the recipe; "),
+        (
+            'max_length: 64\nprompts: {query: "ask: "}',
+            0.4,
+            "not shown better",
+            "model/ holds the base model's weights with the max_length and prompts of the recipe; candidate/ "
+            "holds the weights at 0.4 of the way from base to tuned.",
+        ),
+        (
+            "max_length: 64",
+            0.0,
+            "better",
+            "model/ holds the base model's weights with the max_length of the recipe all the same: dev rows "
+            "and the general check chose it before a test row was looked at; the tuned one is in candidate/.",
+        ),
+    ],
+)
+def test_what_lies_in_the_folders(
+    run_folder: Write, report: dict[str, Any], recipe: str, chosen: float, verdict: str, what: str
+) -> None:
+    """The base model is saved with what the recipe sets, and the candidate is what the line chose."""
+    report.update(verdict=verdict, shipped="base", weight_line={**LINE, "chosen": chosen})
+    _, markdown = drawn(run_folder(report=report, recipe=recipe))
     assert what in markdown
 
 

@@ -217,9 +217,20 @@ GONE = replace(START, cosine=0.9999)
 
 def test_one_bad_batch_is_no_collapse(runs: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     healthy = [START, GONE, GONE, START, GONE, GONE, START, START]
-    assert shown(runs, monkeypatch, healthy)[1] == 8
-    assert shown(runs, monkeypatch, [START, GONE, GONE, START, GONE, GONE, GONE, GONE])[1] == 7
+    assert shown(runs, monkeypatch, healthy, every=4)[1] == 32
+    again = [START, GONE, GONE, START, GONE, GONE, GONE, GONE]
+    assert shown(runs, monkeypatch, again, every=4)[1] == 25
     assert shown(runs, monkeypatch, [START, GONE, GONE, GONE], every=4)[1] == 13
+
+
+@pytest.mark.parametrize(("every", "checks"), [(1, 6), (2, 4), (3, 3), (20, 3)])
+def test_a_short_run_has_time_to_recover(
+    every: int, checks: int, runs: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen at a few steps in a row stops nothing; from 5 steps on it does, as in a longer run."""
+    recovered = [START, *[GONE] * (checks - 1), START, *[GONE] * (checks - 1)]
+    assert shown(runs, monkeypatch, recovered, every=every)[1] == len(recovered) * every
+    assert shown(runs, monkeypatch, [START, *[GONE] * 9], every=every)[1] == checks * every + 1
 
 
 def test_each_data_set_is_compared_with_its_own_start(
@@ -229,7 +240,9 @@ def test_each_data_set_is_compared_with_its_own_start(
     second = replace(NARROW, cosine=0.9999, dataset=1)
     gone = replace(second, cosine=1 - 1e-7)
     assert shown(runs, monkeypatch, [START, second] * 4)[1] == 8
-    assert shown(runs, monkeypatch, [START, second, START, gone, START, gone, START, gone, START])[1] == 8
+    assert (
+        shown(runs, monkeypatch, [START, second, START, gone, START, gone, START, gone, START, gone])[1] == 10
+    )
 
 
 def test_batches_too_small_are_never_judged(runs: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

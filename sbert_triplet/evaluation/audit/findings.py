@@ -80,8 +80,3 @@ def about_rows(code: str, level: Level, message: str, rows: IntArray) -> Finding
     """A finding about source ``rows``; a row that is named twice counts once."""
     distinct = np.unique(rows)
     return Finding(code, level, message, len(distinct), tuple(distinct[:ROWS_LISTED].tolist()))
-
-
-def times(number: int, one: str, many: str) -> str:
-    """``1 row``, ``2,000 rows``."""
-    return f"{number:,} {one if number == 1 else many}"

@@ -11,6 +11,7 @@ from sbert_triplet.data.binding import binding_of
 from sbert_triplet.data.components import rows_with_any
 from sbert_triplet.data.examples import Examples, IntArray
 from sbert_triplet.data.kinds import Kind
+from sbert_triplet.data.wording import percent
 from sbert_triplet.evaluation.audit.findings import Finding, about_rows
 
 
@@ -38,9 +39,10 @@ def _between(earlier: str, first: Examples, later: str, second: Examples) -> lis
         return []
     what = "an anchor" if second.positives is not None and not both else "a text"
     pairs = _same_pairs(first, second) if both else 0
-    same = f"; {pairs:,} are the same pair" if pairs else ""
+    same = f"; {pairs:,} {'is' if pairs == 1 else 'are'} the same pair" if pairs else ""
+    share = percent(float(shared.mean()), 1)
     message = (
-        f"{int(shared.sum()):,} of {len(second):,} rows of {later} ({shared.mean():.1%}) have {what} that "
+        f"{int(shared.sum()):,} of {len(second):,} rows of {later} ({share}) have {what} that "
         f"{earlier} has too{same}. Results on {later} will look better than they are: remove these rows from "
         f"{earlier}, or let one file be split instead."
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from sbert_triplet.data.examples import Examples, IntArray
 from sbert_triplet.data.kinds import Kind
+from sbert_triplet.data.wording import percent
 from sbert_triplet.encoding.tokens import Truncation
 from sbert_triplet.evaluation.audit.findings import ROWS_LISTED, Finding
 
@@ -77,9 +78,9 @@ def _cut_off(role: str, truncation: Truncation, max_length: int, total: int, row
     measured, long, lost = truncation.texts, truncation.texts_share, truncation.tokens_share
     basis = f" Measured on {measured:,} of {total:,} texts." if measured < total else ""
     message = (
-        f"{role}: {long:.1%} of the texts are longer than the {max_length:,} tokens that the encoder reads, "
-        f"and {lost:.1%} of all tokens are never seen. Raise max_length if the model allows it, or cut the "
-        f"texts into passages.{basis}"
+        f"{role}: {percent(long, 1)} of the texts are longer than the {max_length:,} tokens that the encoder "
+        f"reads, and {percent(lost, 1)} of all tokens are never seen. Raise max_length if the model allows "
+        f"it, or cut the texts into passages.{basis}"
     )
     first = tuple(np.unique(rows)[:ROWS_LISTED].tolist())
     return Finding(

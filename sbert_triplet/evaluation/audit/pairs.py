@@ -7,7 +7,8 @@ import numpy as np
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.data.splits import Texts
-from sbert_triplet.evaluation.audit.findings import Finding, about_rows, times
+from sbert_triplet.data.wording import percent, times
+from sbert_triplet.evaluation.audit.findings import Finding, about_rows
 
 SWAPPED_ROWS = 50
 SWAPPED_SAMPLE = 2_000
@@ -90,7 +91,7 @@ def swapped_columns(examples: Examples, texts: Texts, seed: int) -> list[Finding
     distinct = [len(np.unique(side)) / len(examples) for side in (examples.anchors, examples.positives)]
     signs = []
     if asking >= 0.3 and asking >= 3 * asked:
-        signs.append(f"{asking:.0%} of the positives are questions and {asked:.0%} of the anchors")
+        signs.append(f"{percent(asking)} of the positives are questions and {percent(asked)} of the anchors")
     if distinct[0] <= 0.7 and distinct[1] >= 0.95:
         signs.append("anchors repeat and positives do not")
     if not signs:

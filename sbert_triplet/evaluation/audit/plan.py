@@ -9,7 +9,8 @@ import numpy as np
 
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind
-from sbert_triplet.evaluation.audit.findings import Finding, about_rows, times
+from sbert_triplet.data.wording import times
+from sbert_triplet.evaluation.audit.findings import Finding, about_rows
 
 FEW = 200
 FEW_HELD_OUT = 50

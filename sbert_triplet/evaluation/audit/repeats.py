@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import Examples, IntArray
 from sbert_triplet.data.kinds import Kind
-from sbert_triplet.evaluation.audit.findings import Finding, about_rows, times
+from sbert_triplet.data.wording import times
+from sbert_triplet.evaluation.audit.findings import Finding, about_rows
 
 MANY = 0.01
 """Share of the rows from which on duplicates are a warning."""

@@ -11,6 +11,7 @@ import numpy as np
 from sbert_triplet.evaluation.results import Comparison, FloatArray
 
 NO_VALUES = np.zeros(0)
+FEWEST_AT_AN_END = 5
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,18 @@ class Figures:
 Rule = Callable[[Figures], Cause | None]
 
 
-def ends(values: FloatArray) -> tuple[float, float]:
-    """Means of the first and of the last tenth; NaN for fewer than ten values."""
+def ends(values: FloatArray) -> tuple[float, float, float]:
+    """Means of the first and of the last tenth, and the standard error of their difference.
+
+    NaN where a tenth is fewer than ``FEWEST_AT_AN_END`` values: single batches differ too much.
+    """
     values = values[np.isfinite(values)]
-    if len(values) < 10:
-        return math.nan, math.nan
     tenth = len(values) // 10
-    return float(values[:tenth].mean()), float(values[-tenth:].mean())
+    if tenth < FEWEST_AT_AN_END:
+        return math.nan, math.nan, math.nan
+    first, last = values[:tenth], values[-tenth:]
+    error = math.sqrt((first.var(ddof=1) + last.var(ddof=1)) / tenth)
+    return float(first.mean()), float(last.mean()), error
 
 
 def half_mean(values: FloatArray, *, last: bool) -> float:

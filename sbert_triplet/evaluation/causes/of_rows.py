@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sbert_triplet.data.wording import percent, times
 from sbert_triplet.evaluation.causes.figures import Cause, Figures
 from sbert_triplet.evaluation.power import reason, reason_in_words
 from sbert_triplet.evaluation.verdict import verdict
@@ -67,7 +68,7 @@ def few_training_rows(figures: Figures) -> Cause | None:
     advice += ["train longer (train.epochs, train.max_steps) or with smaller batches"] if short else []
     return Cause(
         "too little training",
-        f"{figures.rows:,} training rows, {figures.steps:,} steps",
+        f"{times(figures.rows, 'training row', 'training rows')}, {times(figures.steps, 'step', 'steps')}",
         ", and ".join(advice),
         0.25 + 0.5 * missing,
     )
@@ -114,7 +115,7 @@ def not_borne_out(figures: Figures) -> Cause | None:
     return Cause(
         "labels or columns that the texts do not bear out",
         f"to the base model, held-out texts that belong together are nearer than those of the group "
-        f"“{name}” in only {apart:.0%} of the cases (50 % is chance)",
+        f"“{name}” in only {percent(apart)} of the cases (50 % is chance)",
         "look at some rows (a wrong column, shuffled rows, a likeness that no text tells of), or take "
         "a base model that knows this language and field",
         min(0.4 + (CLEAR - apart) / (CLEAR - CHANCE) / 2, 0.9),
@@ -160,7 +161,8 @@ def truncation(figures: Figures) -> Cause | None:
         return None
     return Cause(
         "texts that are cut off",
-        f"{share:.0%} of the tokens of the role {role} lie behind the encoder's limit and are never read",
+        f"{percent(share)} of the tokens of the role {role} lie behind the encoder's limit and are "
+        "never read",
         "raise max_length if the model allows it, or cut the texts into passages",
         min(0.2 + 1.5 * share, 0.9),
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from sbert_triplet.data.wording import percent
 from sbert_triplet.evaluation.causes.figures import NO_VALUES, Cause, Figures, ends, half_mean
 from sbert_triplet.evaluation.verdict import verdict
 
 HIGH_RATE = 2e-4
 MOVED, STILL = 0.5, 0.98
 """Mean cosine of a text's embeddings before and after: it has become another model, or hardly changed."""
-ROSE = 1.02
-"""Of the loss at the start: batches differ by less than this from each other."""
+ROSE, SURELY = 1.02, 2.0
+"""A loss rose by more than this share of it at the start, and by so many standard errors."""
 HARDLY_FELL = 0.03
 FEW_ACTIVE, MOST_EASY, MOST_RIGHT = 0.1, 0.9, 0.95
 CROWDED = 0.5
@@ -21,8 +22,8 @@ def rate_too_high(figures: Figures) -> Cause | None:
     """Training that tore down what the model knew."""
     signs, strength = [], 0.0
     rate = figures.learning_rate
-    first, last = ends(figures.losses)
-    if last > ROSE * first > 0:
+    first, last, error = ends(figures.losses)
+    if last > ROSE * first > 0 and last - first > SURELY * error:
         signs.append(f"the loss rose from {first:.3g} to {last:.3g} (first and last tenth of the steps)")
         strength += 0.4
     general = figures.general
@@ -48,7 +49,7 @@ def rate_too_high(figures: Figures) -> Cause | None:
 
 def rate_too_low(figures: Figures) -> Cause | None:
     """A model that hardly changed."""
-    first, last = ends(figures.losses)
+    first, last, _ = ends(figures.losses)
     if not (figures.same_text >= STILL and last <= first and first - last <= HARDLY_FELL * abs(first)):
         return None
     at = "" if figures.learning_rate is None else f" of {figures.learning_rate:g}"
@@ -85,12 +86,14 @@ def easy_negatives(figures: Figures) -> Cause | None:
     easy = half_mean(figures.stats.get("easy", NO_VALUES), last=True)
     right = half_mean(figures.stats.get("accuracy", NO_VALUES), last=False)
     if active < FEW_ACTIVE:
-        signs.append(f"in the second half of training only {active:.1%} of the triplets or pairs had a loss")
+        signs.append(
+            f"in the second half of training only {percent(active, 1)} of the triplets or pairs had a loss"
+        )
     if easy > MOST_EASY:
-        signs.append(f"in the second half of training {easy:.0%} of the triplets were easy")
+        signs.append(f"in the second half of training {percent(easy)} of the triplets were easy")
     if right > MOST_RIGHT:
         signs.append(
-            f"in the first half already, {right:.0%} of the anchors were nearest to their own positive"
+            f"in the first half already, {percent(right)} of the anchors were nearest to their own positive"
         )
     if not signs:
         return None

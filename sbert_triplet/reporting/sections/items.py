@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sbert_triplet.data.wording import times
 from sbert_triplet.reporting import numbers
 from sbert_triplet.reporting.html import Html, element, join
 from sbert_triplet.reporting.predictions import Item, Movers, Result, read_movers
@@ -23,7 +24,7 @@ def draw(run: RunRecord) -> Section | None:
     if movers is None:
         return None
     counts = (
-        f"{numbers.count(movers.better)} items gained, {numbers.count(movers.worse)} lost, "
+        f"{times(movers.better, 'item', 'items')} gained, {numbers.count(movers.worse)} lost, "
         f"{numbers.count(movers.equal)} stayed as they were"
     )
     counts += f" ({run.main_metric})." if run.main_metric else "."

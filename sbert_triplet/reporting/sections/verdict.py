@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
 from sbert_triplet.reporting import numbers
 from sbert_triplet.reporting.html import Html, element, join
-from sbert_triplet.reporting.record import Change, RunRecord
+from sbert_triplet.reporting.record import Change, RunRecord, mapping
 from sbert_triplet.reporting.section import Section, paragraph
-from sbert_triplet.reporting.text import markdown_escape
+from sbert_triplet.reporting.sections.weight_line import is_between, way
+from sbert_triplet.reporting.text import clean, markdown_escape
 
 HEADLINES = {
     "better": "The tuned model is better",
     "not shown better": "The tuned model is not shown to be better",
     "worse": "The tuned model is worse",
 }
+OPEN = (None, "auto")
+"""What stands in a resolved recipe where a value is the model's own."""
 _CLASSES = {"better": "better", "worse": "worse"}
 _SHIPPED = {
     "tuned": "model/ holds the tuned model.",
-    "base": "model/ holds the base model, unchanged; the tuned one is in candidate/.",
+    "base": "model/ holds {base}; {candidate}.",
     "interpolated": "model/ holds weights between base and tuned.",
 }
 _CHOSEN_ON_DEV = (
-    "model/ holds the base model all the same: dev rows and the general check chose it before a test row was "
-    "looked at. The tuned one is in candidate/."
+    "model/ holds {base} all the same: dev rows and the general check chose it before a test row was "
+    "looked at; {candidate}."
 )
 
 
@@ -32,7 +40,7 @@ def draw(run: RunRecord) -> Section | None:
     if not verdict and not sentence:
         return None
     headline = HEADLINES.get(verdict, verdict)
-    shipped = shipped_sentence(run.report.get("shipped"), verdict)
+    shipped = shipped_sentence(run.report, run.recipe)
     main = next(iter(run.changes), None)
     html = join(
         [
@@ -56,11 +64,38 @@ def _large_and_small(sentence: str) -> list[Html]:
     return [*large, *([paragraph(beside)] if beside else [])]
 
 
-def shipped_sentence(shipped: object, verdict: str = "") -> str:
-    """What lies in ``model/``; empty where it is not known."""
-    if shipped == "base" and verdict == "better":
-        return _CHOSEN_ON_DEV
-    return _SHIPPED.get(str(shipped), "") if shipped else ""
+def shipped_sentence(report: Mapping[str, Any], recipe: str | None) -> str:
+    """What lies in ``model/``, and what in ``candidate/`` beside the base; empty where it is not known.
+
+    ``recipe`` is ``recipe.yaml``: the base is saved with the length and the prompts that it sets.
+    """
+    shipped, line = report.get("shipped"), mapping(report.get("weight_line"))
+    sentence = _SHIPPED.get(str(shipped), "") if shipped else ""
+    if shipped == "base" and report.get("verdict") == "better":
+        sentence = _CHOSEN_ON_DEV
+    changed = set_by_recipe(recipe)
+    return sentence.format(
+        base=f"the base model's weights with the {changed} of the recipe"
+        if changed
+        else "the base model, unchanged",
+        candidate=f"candidate/ holds the weights at {way(line)} from base to tuned"
+        if is_between(line)
+        else "the tuned one is in candidate/",
+    )
+
+
+def set_by_recipe(recipe: str | None) -> str:
+    """What of a model the recipe sets beside its weights: ``max_length and prompts``, one, or none."""
+    try:
+        given = mapping(yaml.safe_load(clean(recipe or "")))
+    except yaml.YAMLError:
+        return ""
+    prompts = mapping(given.get("prompts")).values()
+    found = {
+        "max_length": given.get("max_length") not in OPEN,
+        "prompts": any(prompt not in OPEN for prompt in prompts),
+    }
+    return " and ".join(name for name, is_set in found.items() if is_set)
 
 
 def change_sentence(change: Change) -> str:
