@@ -52,7 +52,7 @@ _LOSS: dict[Kind, dict[str, Any]] = {
     Kind.NLI: _CONTRASTIVE,
     Kind.SCORED: {"name": "cosent", "scale": 20.0},
     Kind.TEXTS: {"name": "simcse"},
-    Kind.LABELLED: {"name": "triplet", "distance": "cosine", "margin": 0.3, "miner": "all"},
+    Kind.LABELLED: {"name": "supervised_contrastive", "temperature": 0.1},
 }
 
 

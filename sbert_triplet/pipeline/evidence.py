@@ -13,7 +13,8 @@ from sbert_triplet.data.examples import Examples, FloatArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.encoding.embedder import Embedder
 from sbert_triplet.encoding.embedding_cache import EmbeddingCache
-from sbert_triplet.encoding.tokens import Side, TokenTable, ends_in_routes, form_of
+from sbert_triplet.encoding.encode import encode
+from sbert_triplet.encoding.tokens import TokenTable, ends_in_routes
 from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.evaluation.held_out import HeldOut, Scored, hold_out
 from sbert_triplet.evaluation.metrics import Metric, Task
@@ -118,9 +119,11 @@ class Evidence:
         self._progress, self.scratch = progress, scratch
         self.tokens = tokens
         self._routed: TokenTable | None = None
+        self._probe_tokens: TokenTable | None = None
         self.loss, self._dev = loss, dev
         self.sample = draw_sample(held_out.parts[0], seed=recipe.train.seed)
         self.unnamed = unnamed_distance(loss)
+        self.training_precision = training_precision
         self.precision = self._choose(training_precision)
 
     def _choose(self, training_precision: str) -> str:
@@ -196,22 +199,26 @@ class Evidence:
             self._dev = measured_on(self.data, [self.held_out.main], "dev")
         return self._dev
 
-    def score(self, model: SentenceTransformer, dev: HeldOut) -> float:
-        """The main metric of ``model`` on a measurement of dev rows."""
-        embedder = self._embedder(model)
+    def score(self, model: SentenceTransformer, dev: HeldOut, precision: str | None = None) -> float:
+        """The main metric of ``model`` on a measurement of dev rows; ``precision``: None for that of all."""
+        embedder = self._embedder(model, precision=precision)
         embedder.prepare(dev.wanted)
         return dev.score(embedder)[0].values[self.metric].value
 
-    def general(self, model: SentenceTransformer) -> FloatArray | None:
+    def general(self, model: SentenceTransformer, precision: str = "fp32") -> FloatArray | None:
         """(n,) hits of ``model`` on the general check; None where the recipe leaves it out."""
         if not self.recipe.evaluate.general:
             return None
-        probe = load_probe()
-        embeddings = _encoded(model, "right", probe_texts(probe))
-        sentences, paraphrases, near_misses = np.split(embeddings, 3)
+        texts = probe_texts(load_probe())
+        if self._probe_tokens is None or not self._probe_tokens.fits(model):
+            self._probe_tokens = TokenTable(model, lambda ids: [texts[number] for number in ids])
+        table, every = self._probe_tokens, np.arange(len(texts))
+        sentences, paraphrases, near_misses = np.split(every, 3)
+        found = encode(model, table, "right", every, precision=precision)
+        asked = found[sentences]
         if ends_in_routes(model):
-            sentences = _encoded(model, "left", list(probe.sentences))
-        return probe_hits(sentences, paraphrases, near_misses, str(model.similarity_fn_name))
+            asked = encode(model, table, "left", sentences, precision=precision)
+        return probe_hits(asked, found[paraphrases], found[near_misses], str(model.similarity_fn_name))
 
     def _threshold(self, scored: Scored, embedder: Embedder) -> SameFrom | None:
         """None where no dev row is there, or none that says what is the same."""
@@ -227,12 +234,17 @@ class Evidence:
             seed=self.recipe.train.seed,
         )
 
-    def _embedder(self, model: SentenceTransformer, cache: EmbeddingCache | None = None) -> Embedder:
+    def _embedder(
+        self,
+        model: SentenceTransformer,
+        cache: EmbeddingCache | None = None,
+        precision: str | None = None,
+    ) -> Embedder:
         tell = self._progress
         return Embedder(
             model,
             self._tokens_of(model),
-            precision=self.precision,
+            precision=precision or self.precision,
             budget=self.recipe.train.group_tokens,
             progress=(lambda done, total: tell("encoding", done, total)) if tell else None,
             scratch=self.scratch,
@@ -247,8 +259,3 @@ class Evidence:
             texts = self.data.texts.texts
             self._routed = TokenTable(model, lambda ids: texts(list(ids)))
         return self._routed
-
-
-def _encoded(model: SentenceTransformer, side: Side, texts: list[str]) -> FloatArray:
-    task = form_of(model, side).task
-    return np.asarray(model.encode(texts, batch_size=64, show_progress_bar=False, task=task))

@@ -13,6 +13,8 @@ COARSE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 FINE = 0.1
 """Steps to both sides of the best of ``COARSE`` that are measured as well."""
 MOST_POINTS = len(COARSE) + 2
+QUANTILE = 1.959964
+"""Of the normal distribution, for 95 % between both ends."""
 DIGITS = 9
 """Metrics are equal where they are after so many decimals."""
 
@@ -31,8 +33,8 @@ class Point:
 
     @property
     def allowed(self) -> bool:
-        """Whether the general check has not fallen, as far as it was made."""
-        return self.general is None or not self.general.high < 0
+        """Whether the general check, as far as it was made, has not fallen beyond the base's interval."""
+        return self.general is None or self.general.tuned >= lowest_allowed(self.general)
 
     def as_json(self) -> dict[str, Any]:
         general: Mapping[str, Any] = self.general.as_json() if self.general else {}
@@ -44,6 +46,13 @@ class Point:
             "general_high": general.get("high"),
             "allowed": self.allowed if self.checked else None,
         }
+
+
+def lowest_allowed(general: Comparison) -> float:
+    """The lower end of the 95 % interval of the base model's own share of hits (Wilson 1927)."""
+    n, square = general.n, QUANTILE**2
+    spread = QUANTILE * math.sqrt(general.base * (1 - general.base) * n + square / 4)
+    return (general.base * n + square / 2 - spread) / (n + square)
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,12 @@ class Searched:
 
     def as_json(self) -> dict[str, Any]:
         """``weight_line`` of ``report.json``."""
+        checks = (point.general for point in self.points if point.general is not None)
+        floor = next((lowest_allowed(check) for check in checks), None)
         found = {
             "metric": self.metric,
             "points": [point.as_json() for point in self.points],
+            "general_floor": floor,
             "chosen": self.chosen,
             "reason": self.reason,
             "measured_on": self.measured_on,

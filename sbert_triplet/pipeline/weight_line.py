@@ -1,8 +1,9 @@
 """Never worse: the point of the line between base and tuned weights that the dev split shows as the best.
 
 The main metric is measured on dev at a few points of ``training.weight_line``; a point where the general
-check has fallen, its interval against the base clear below 0, is out. The best of the others is the tuned
-model from there on: it is what the test rows measure, once, and what ships where they show it better.
+check has fallen beyond the interval of the base model's own figure is out. The best of the others is the
+tuned model from there on: it is what the test rows measure, once, and what ships where they show it better.
+All of it is computed in the precision of the training: points are compared with each other alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sbert_triplet.training.fold import learns_metric
 from sbert_triplet.training.weight_line import WeightLine, keep_weights
 
 CHECK = "triplet accuracy"
-SHARE = 0.25
+SHARE = 0.15
 """The search embeds at most as much as this share of the training computed ..."""
 PASSES = 3
 """... of which forward and backward of a token are so many forward passes."""
@@ -41,12 +42,13 @@ FEWEST_ITEMS = 30
 class LineSearch:
     """A search on the line from the weights that the encoder has now, those of the base model.
 
-    ``general``: (n,) the base model's hits on the general check. ``scratch``: a folder for both ends of
-    the line, so that neither takes the device's memory.
+    ``general``: (n,) the base model's hits on the general check, in fp32. ``scratch``: a folder for both ends
+    of the line, so that neither takes the device's memory.
     """
 
     def __init__(self, evidence: Evidence, general: FloatArray | None, scratch: Path) -> None:
         self._evidence, self._general, self._scratch = evidence, general, scratch
+        self._precision = evidence.training_precision
         self._why_not = _why_not(evidence)
         if self._why_not is None:
             keep_weights(evidence.encoder.model, self._file("base"))
@@ -66,6 +68,9 @@ class LineSearch:
         dev = dev_rows(self._evidence, cost.tokens_of_dev)
         model, base = self._evidence.encoder.model, self._file("base")
         line = WeightLine(model, base, keep_weights(model, self._file("tuned")))
+        if self._precision != "fp32":
+            with line.at(0):
+                self._general = self._evidence.general(model, self._precision)
 
         def measure(at: float) -> Point:
             point = self._on_dev(line, at, dev)
@@ -88,7 +93,7 @@ class LineSearch:
 
     def _on_dev(self, line: WeightLine, at: float, dev: DevRows) -> Point:
         with line.at(at):
-            value = self._evidence.score(self._model(at), dev.held_out)
+            value = self._evidence.score(self._model(at), dev.held_out, self._precision)
         return Point(at, value, checked=self._general is None)
 
     def _checked(self, line: WeightLine, point: Point) -> Point:
@@ -98,8 +103,9 @@ class LineSearch:
             value, n = float(self._general.mean()), len(self._general)
             return replace(point, general=Comparison(CHECK, value, value, 0, 0, 0, 1, n), checked=True)
         with line.at(point.at):
-            hits = self._evidence.general(self._model(point.at))
+            hits = self._evidence.general(self._model(point.at), self._precision)
         assert hits is not None
+        assert self._general is not None
         seed = self._evidence.recipe.train.seed
         return replace(point, general=compare_items(CHECK, self._general, hits, seed=seed), checked=True)
 

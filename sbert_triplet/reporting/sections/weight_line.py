@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 TITLE = "Between base and tuned weights"
 ABOUT = (
     "Weights on the straight line from base (0) to tuned (1), measured on dev rows and by the general check "
-    "(after a short training only where a point would be chosen). A point where that fell, its interval "
-    "clear below 0, is ruled out; the best of the others is chosen. No test row had a part in it."
+    "(after a short training only where a point would be chosen). A point where that fell below the 95 % "
+    "interval of the base model's own figure is ruled out; the best of the others is chosen. No test row "
+    "had a part in it."
 )
-MARKS = "Ring: chosen; cross: ruled out; dashed: the base; band: 95 % interval of the difference to the base."
+MARKS = (
+    "Ring: chosen; cross: ruled out; dashed: the base; dotted: the least that is allowed; band: 95 % "
+    "interval of the difference to the base."
+)
 MARKER, RING = 5, 12
 
 
@@ -61,7 +65,7 @@ def draw(run: RunRecord) -> Section | None:
     html = join(
         [
             paragraph(said),
-            element("div", *_charts(metric, points, chosen), class_="charts"),
+            element("div", *_charts(metric, points, line), class_="charts"),
             table.html(),
             paragraph(f"{MARKS} {ABOUT} {cost}".rstrip(), class_="muted"),
         ]
@@ -136,19 +140,21 @@ def _named(at: float) -> str:
     return {0.0: "0 (base)", 1.0: "1 (tuned)"}.get(at, f"{at:g}")
 
 
-def _charts(metric: str, points: Sequence[_Point], chosen: float | None) -> list[Html]:
+def _charts(metric: str, points: Sequence[_Point], line: Mapping[str, Any]) -> list[Html]:
+    chosen, floor = (numbers.number(line.get(name)) for name in ("chosen", "general_floor"))
     curves = [
-        (f"{metric} on dev", [(point, point.dev) for point in points]),
-        ("General check", [(point, point.general) for point in points]),
+        (f"{metric} on dev", [(point, point.dev) for point in points], None),
+        ("General check", [(point, point.general) for point in points], floor),
     ]
     drawn = []
-    for place, (title, curve) in enumerate(curves):
+    for place, (title, curve, least) in enumerate(curves):
         known = [(point, value) for point, value in curve if value is not None]
         if not known:
             continue
         told = ", ".join(f"{_named(point.at)}: {numbers.fixed(value)}" for point, value in known)
         marked = f"; chosen: {_named(chosen)}" if chosen is not None else ""
-        paint = _curve(known, chosen, band=place == 1)
+        marked += f"; the least that is allowed: {numbers.fixed(least)}" if least is not None else ""
+        paint = _curve(known, chosen, least, band=place == 1)
         drawn.append(
             charts.chart(f"weight-line-{place}", title, f"{title} by weights: {told}{marked}", paint)
         )
@@ -156,9 +162,11 @@ def _charts(metric: str, points: Sequence[_Point], chosen: float | None) -> list
 
 
 def _curve(
-    known: Sequence[tuple[_Point, float]], chosen: float | None, *, band: bool
+    known: Sequence[tuple[_Point, float]], chosen: float | None, least: float | None, *, band: bool
 ) -> Callable[[Axes], None]:
-    """Full circles for points, crosses for those ruled out, a ring about the chosen one; dashed: the base."""
+    """Full circles for points, crosses for those ruled out, a ring about the chosen one; dashed: the base,
+    dotted: the least that is allowed.
+    """
 
     def paint(axes: Axes) -> None:
         from matplotlib.ticker import MaxNLocator
@@ -167,6 +175,8 @@ def _curve(
         if band:
             _band(axes, known)
         axes.axhline(values[0], color=charts.BASE, linewidth=1, linestyle=(0, (4, 3)))
+        if least is not None:
+            axes.axhline(least, color=charts.WORSE, linewidth=1, linestyle=(0, (1, 2)))
         axes.plot(places, values, color=charts.TUNED)
         for marker, allowed in (("o", True), ("x", False)):
             some = [(point.at, value) for point, value in known if point.allowed is allowed]
