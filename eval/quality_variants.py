@@ -50,21 +50,15 @@ OWN: dict[str, dict[str, Sections]] = {
     RETRIEVAL: _RANKING | _MINED,
     TRIPLETS: _RANKING,
     LABELS: {
-        "margin 0.1": _loss("triplet", **{**_TRIPLET, "margin": 0.1}, miner="all"),
-        "margin 0.5": _loss("triplet", **{**_TRIPLET, "margin": 0.5}, miner="all"),
-        "hardest": _loss("triplet", **_TRIPLET, miner="hard"),
-        "soft margin, hardest": _loss("triplet", distance="euclidean", soft=True, miner="hard"),
-        "supervised contrastive": _loss("supervised_contrastive"),
-        "supervised contrastive, 1e-4": _loss("supervised_contrastive") | _train(learning_rate=1e-4),
-        "supervised contrastive, .05": _loss("supervised_contrastive", temperature=0.05),
+        "temperature .05": _loss("supervised_contrastive", temperature=0.05),
+        "temperature .2": _loss("supervised_contrastive", temperature=0.2),
+        "triplets, all": _loss("triplet", **_TRIPLET, miner="all"),
+        "triplets, hardest": _loss("triplet", **_TRIPLET, miner="hard"),
+        "triplets, hardest, soft margin": _loss("triplet", distance="euclidean", soft=True, miner="hard"),
     },
     SCORES: {
-        "scale 10": _loss("cosent", scale=10),
-        "scale 40": _loss("cosent", scale=40),
-        "cosine regression": _loss("cosine_regression"),
-        "cosine regression, 1e-4": _loss("cosine_regression") | _train(learning_rate=1e-4),
-        "cosine regression, 2e-4": _loss("cosine_regression") | _train(learning_rate=2e-4),
-        "CoSENT, 2e-4, 16 rows": _train(learning_rate=2e-4, batch_size=16),
+        "CoSENT": _loss("cosent", scale=20),
+        "CoSENT, 2e-4, 16 rows": _loss("cosent", scale=20) | _train(learning_rate=2e-4, batch_size=16),
     },
 }
 
