@@ -15,6 +15,7 @@ FINE = 0.1
 MOST_POINTS = len(COARSE) + 2
 QUANTILE = 1.959964
 """Of the normal distribution, for 95 % between both ends."""
+LEFT_OUT = "(evaluate.general: false leaves it out)"
 DIGITS = 9
 """Metrics are equal where they are after so many decimals."""
 
@@ -139,7 +140,7 @@ def choose(metric: str, points: Iterable[Point]) -> tuple[float, str]:
     found = best(measured.values())
     base, tuned = (_shown(measured[at]) for at in (0.0, 1.0))
     out = sum(1 for point in measured.values() if not point.allowed and _value(point) > _value(found))
-    lost = f"; {_points(out)} higher and lost on the general check" if out else ""
+    lost = f"; {_points(out)} higher and lost on the general check {LEFT_OUT}" if out else ""
     if found.at == 0:
         other = "no other point" if all(point.allowed for point in measured.values()) else "no point left"
         return 0.0, f"{other} has a higher {metric} on dev than the base model's {base} (tuned {tuned}){lost}"

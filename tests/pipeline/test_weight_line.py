@@ -107,11 +107,11 @@ def test_what_is_said_of_a_choice() -> None:
     assert choose("AP", points(rising))[1] == "AP on dev is highest there, 1.0000 (base 0.5000)"
     assert choose("AP", points(rising, (1.0,)))[1] == (
         "AP on dev is highest there, 0.9000 (base 0.5000, tuned 1.0000); 1 point was higher and lost on the "
-        "general check"
+        "general check (evaluate.general: false leaves it out)"
     )
     assert choose("AP", points(rising, COARSE[1:]))[1] == (
         "no point left has a higher AP on dev than the base model's 0.5000 (tuned 1.0000); 5 points were "
-        "higher and lost on the general check"
+        "higher and lost on the general check (evaluate.general: false leaves it out)"
     )
     assert choose("AP", points([math.nan] * 6)) == (
         1.0,
