@@ -44,6 +44,8 @@ def tiny_encoder(
             hidden_size=dimensions,
             num_hidden_layers=layers,
             num_attention_heads=4,
+            architectures=["BertModel"],
+            dtype="float32",
             intermediate_size=2 * dimensions,
             max_position_embeddings=max_length,
         )

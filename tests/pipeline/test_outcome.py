@@ -118,6 +118,7 @@ def test_a_model_that_got_worse_is_not_shipped(tiny_folder: Path, tables: Tables
         tables.write("mine.csv", rows),
         smoke=False,
         model=str(tiny_folder),
+        loss={"name": "triplet", "distance": "cosine", "margin": 0.3, "miner": "all"},
         train={**RANDOM_WEIGHTS, "max_steps": 8},
         evaluate={"test": 0.5, "metrics": ["1-NN accuracy"]},
     )
