@@ -21,6 +21,7 @@ def _no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sbert_triplet.pipeline.job.write_report", lambda _: None)
 
 
+@pytest.mark.long
 def test_short_form(load: Load) -> None:
     """Every method once, then a second seed of one of them beside the runs that there are."""
     command, runs = load("hard_negatives"), load("hard_negatives_runs")

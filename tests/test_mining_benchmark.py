@@ -20,6 +20,7 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks a
 Load = Callable[[str], Any]
 
 
+@pytest.mark.long
 @LINUX
 def test_short_form(load: Load) -> None:
     """Two sizes, of which the larger one has edited copies; then the encoder, then the verb twice."""
@@ -198,6 +199,7 @@ def test_targets_reached_and_missed(load: Load) -> None:
     assert lines[-1].endswith("(at most 1,074: missed)")
 
 
+@pytest.mark.long
 def test_a_process_of_its_own(load: Load, tmp_path: Path) -> None:
     process, data, search = load("mining_process"), load("mining_data"), load("mining_search")
     vectors = np.eye(12, 16, dtype=np.float32) + 0.1

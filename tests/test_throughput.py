@@ -23,6 +23,7 @@ def figures(seconds: float, peak: float) -> dict[str, float]:
     return {"seconds": seconds, "peak": peak, "user": 3.0, "system": 1.0, "loss": 0.5}
 
 
+@pytest.mark.long
 @LINUX
 def test_short_form(load: Load) -> None:
     """Every system on made-up triplets, then the large batch with its trial, and a profile."""
@@ -196,6 +197,7 @@ def test_targets_reached_and_missed(load: Load) -> None:
     ) in lines
 
 
+@pytest.mark.long
 def test_a_process_of_its_own(load: Load) -> None:
     process = load("throughput_process")
     told = {"width": 64, "inner": 128, "precision": "fp32", "device": "cpu"}

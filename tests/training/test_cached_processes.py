@@ -38,6 +38,7 @@ def ranks(said: list[str], folder: Path) -> list[Found]:
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", UNDISTURBED)
 def test_gradients_are_joined_once_a_step_and_the_encoder_is_entered_through_its_wrapper(
     case: str, ranks: list[Found]
@@ -50,6 +51,7 @@ def test_gradients_are_joined_once_a_step_and_the_encoder_is_entered_through_its
             assert entered["encoder"] == entered["wrapper"] >= (4 if case == "cached" else 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", SHORT)
 def test_a_step_is_repeated_by_both_and_the_run_ends_alike(case: str, ranks: list[Found]) -> None:
     first, second = (each[case] for each in ranks)
@@ -68,12 +70,14 @@ def test_a_step_is_repeated_by_both_and_the_run_ends_alike(case: str, ranks: lis
             torch.testing.assert_close(found["weights"][name], tensor, atol=1e-11, rtol=0, msg=name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", SHORT)
 def test_a_repeated_step_joins_its_gradients_once(case: str, ranks: list[Found]) -> None:
     for found in (each[case] for each in ranks):
         assert all(sorted(joined) == list(range(len(joined))) for joined in found["joined"])
 
 
+@pytest.mark.long
 def test_where_gradients_are_being_joined_the_process_says_what_to_do(
     said: list[str], ranks: list[Found]
 ) -> None:

@@ -22,6 +22,7 @@ CONFIGURATIONS = Path(__file__).resolve().parents[2] / "recipes" / "accelerate"
 TwoProcesses = Callable[..., list[tuple[int, str]]]
 
 
+@pytest.mark.long
 def test_an_objective_over_a_sharded_encoder_has_the_gradients_of_one_process(
     two_processes: TwoProcesses,
     imported_script: Callable[[str], ModuleType],
