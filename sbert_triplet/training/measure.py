@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from sbert_triplet.encoding.encode import autocast
-from sbert_triplet.training.collate import BatchMaker
+from sbert_triplet.training.collate import BatchMaker, TokenBatch
 from sbert_triplet.training.objective import Objective
 
+Measured = TypeVar("Measured")
 MEASURED_ROWS = 16
 MARGIN = 1.05
 """bf16 has to be faster by this factor to be chosen."""
@@ -33,25 +35,8 @@ def seconds_per_token(
     Nothing of it stays: no optimizer step is taken, gradients are dropped, and random generators and
     what the loss counts are put back.
     """
-    device = objective.model.device
-
-    def used() -> float:
-        seconds, tokens = 0.0, 0
-        for number, rows in enumerate(batches):
-            batch = collator(list(rows[:MEASURED_ROWS]))
-            start = time.perf_counter()
-            with autocast(device, precision):
-                loss = objective(batch.to(device))
-            loss.backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if number or len(batches) == 1:
-                seconds += time.perf_counter() - start
-                tokens += batch.tokens
-            objective.zero_grad(set_to_none=True)
-        return seconds / max(tokens, 1)
-
-    return _leaving_nothing(objective, used)
+    seconds, tokens = _timed(objective, collator, batches, [precision])
+    return sum(seconds[0]) / max(sum(tokens), 1)
 
 
 def choose_precision(
@@ -59,13 +44,41 @@ def choose_precision(
 ) -> tuple[str, float]:
     """The faster one of fp32 and bf16, and its seconds a token.
 
-    bf16 is chosen where it is supported and faster by 5 % or more.
+    bf16 is chosen where it is supported and faster by 5 % or more on every batch: both are timed batch by
+    batch in turn, so that a moment in which the machine was busy decides nothing.
     """
-    plain = seconds_per_token(objective, collator, batches, "fp32")
     if not bf16_supported(objective.model.device):
-        return "fp32", plain
-    half = seconds_per_token(objective, collator, batches, "bf16")
-    return ("bf16", half) if half * MARGIN < plain else ("fp32", plain)
+        return "fp32", seconds_per_token(objective, collator, batches, "fp32")
+    (plain, half), tokens = _timed(objective, collator, batches, ["fp32", "bf16"])
+    faster = all(short * MARGIN < long for short, long in zip(half, plain, strict=True))
+    return ("bf16" if faster else "fp32"), sum(half if faster else plain) / max(sum(tokens), 1)
+
+
+def _timed(
+    objective: Objective, collator: BatchMaker, batches: Sequence[Sequence[int]], precisions: Sequence[str]
+) -> tuple[list[list[float]], list[int]]:
+    """Seconds of each precision on each batch but the first, and the tokens of these batches."""
+    device = objective.model.device
+
+    def one(batch: TokenBatch, precision: str) -> float:
+        start = time.perf_counter()
+        with autocast(device, precision):
+            loss = objective(batch.to(device))
+        loss.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = time.perf_counter() - start
+        objective.zero_grad(set_to_none=True)
+        return seconds
+
+    def used() -> tuple[list[list[float]], list[int]]:
+        made = [collator(list(rows[:MEASURED_ROWS])) for rows in batches]
+        seconds = [[one(batch, precision) for precision in precisions] for batch in made]
+        counted = slice(1 if len(made) > 1 else 0, None)
+        columns = [list(column) for column in zip(*seconds[counted], strict=True)]
+        return columns, [batch.tokens for batch in made[counted]]
+
+    return _leaving_nothing(objective, used)
 
 
 def graph_bytes_per_token(
@@ -97,7 +110,7 @@ def graph_bytes_per_token(
     return _leaving_nothing(objective, used)
 
 
-def _leaving_nothing(objective: Objective, measure: Callable[[], float]) -> float:
+def _leaving_nothing(objective: Objective, measure: Callable[[], Measured]) -> Measured:
     """``measure()`` of the training objective; generators, counts and gradients are put back."""
     device = objective.model.device
     counted = {name: value.clone() for name, value in objective.loss.state_dict().items()}

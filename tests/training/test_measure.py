@@ -54,8 +54,7 @@ def test_time_a_token_leaves_the_first_batch_out(measured: Measured, monkeypatch
     objective, collator = measured
     tokens = [collator(rows[:MEASURED_ROWS]).tokens for rows in BATCHES]
     expected = (5 + 2) / (tokens[1] + tokens[2])
-    # Each batch asks the clock at its start, and at its end where it counts.
-    clock = iter([0.0, 200.0, 205.0, 300.0, 302.0])
+    clock = iter([0.0, 50.0, 200.0, 205.0, 300.0, 302.0])
     monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
     assert seconds_per_token(objective, collator, BATCHES, "fp32") == pytest.approx(expected)
 
@@ -67,24 +66,31 @@ def test_a_single_batch_counts(measured: Measured) -> None:
 @pytest.mark.parametrize(
     ("supported", "fp32", "bf16", "expected"),
     [
-        (True, 1.0, 0.5, ("bf16", 0.5)),
-        (True, 1.0, 0.97, ("fp32", 1.0)),
-        (True, 1.0, 2.0, ("fp32", 1.0)),
-        (False, 1.0, 0.1, ("fp32", 1.0)),
+        (True, (9, 4, 4), (9, 2, 1), "bf16"),
+        (True, (9, 4, 100), (9, 3.9, 3.9), "fp32"),
+        (True, (99, 4, 4), (9, 3.9, 3.9), "fp32"),
+        (True, (9, 4, 4), (9, 8, 8), "fp32"),
+        (False, (9, 4, 4), (), "fp32"),
     ],
+    ids=["faster", "busy once", "busy at first", "slower", "not supported"],
 )
-def test_bf16_where_it_is_supported_and_clearly_faster(
+def test_bf16_where_it_is_supported_and_clearly_faster_on_every_batch(
     measured: Measured,
     supported: bool,
-    fp32: float,
-    bf16: float,
-    expected: tuple[str, float],
+    fp32: tuple[float, ...],
+    bf16: tuple[float, ...],
+    expected: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    times = {"fp32": fp32, "bf16": bf16}
+    objective, collator = measured
+    tokens = [collator(rows[:MEASURED_ROWS]).tokens for rows in BATCHES]
+    in_turn = [taken for both in zip(fp32, bf16, strict=True) for taken in both] if supported else fp32
+    clock = iter([moment for taken in in_turn for moment in (0.0, taken)])
     monkeypatch.setattr(measure, "bf16_supported", lambda _: supported)
-    monkeypatch.setattr(measure, "seconds_per_token", lambda *call: times[call[3]])
-    assert choose_precision(*measured, BATCHES) == expected
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
+    taken = sum((bf16 if expected == "bf16" else fp32)[1:])
+    precision, per_token = choose_precision(objective, collator, BATCHES)
+    assert (precision, per_token) == (expected, pytest.approx(taken / (tokens[1] + tokens[2])))
 
 
 def test_the_processor_computes_in_bf16() -> None:
