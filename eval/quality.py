@@ -1,6 +1,6 @@
 """Better by default? The main job with no recipe beside the script of sentence-transformers' documentation.
 
-    python eval/quality.py DATA [--sets ...] [--seeds 1 2 3]
+    python eval/quality.py DATA [--sets ...] [--seeds 1 2 3] [--share 2]
 
 DATA holds the folders medquad, mlquestions, covid_faq, nli, banking77, hwu64, trec and stsb. quality_sets.py
 says how they are cut, quality_peer.py what the scripts are. Both sides tune all-MiniLM-L6-v2 in bf16 on the
@@ -9,7 +9,8 @@ same rows, and are measured on the same held-out items by the same code, in fp32
 The peer's learning rate and epochs are chosen on dev from learning rates 2e-5, 5e-5 and 1e-4 and 1 and 3
 epochs, for labels from two losses, at one epoch; this command makes the choice and writes the trials down.
 Ours are the rules of the main job, which quality_grid.py tries on the same dev rows; nothing is chosen for a
-set. The rows of the test are for the last figures alone: the main job is given dev as its held-out rows, by
+set. Of the rows that the grid is trained on one in ``--share`` is taken here; those of dev and test are the
+same. The rows of the test are for the last figures alone: the main job is given dev as its held-out rows, by
 which it also chooses which model it ships. That one counts; the tuned one is shown where it is another.
 
 Equal time: from the files to a model in memory, mining, tokenising, measuring of the machine and any choice
@@ -31,6 +32,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +56,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("data", type=Path, nargs="?", help="the folder of the data sets")
     parser.add_argument("--sets", nargs="+", choices=(*SETS, *TRIALS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--share", type=int, default=2, help="train on one row in so many")
     parser.add_argument("--short", action="store_true", help="a trial in a minute; writes nothing")
     parser.add_argument("--dry-run", action="store_true", help="neither read nor write results")
     parser.add_argument("--table", action="store_true", help="print the results that there are")
@@ -67,11 +70,13 @@ def measured(arguments: argparse.Namespace, earlier: Results | None = None) -> I
     with tempfile.TemporaryDirectory() as scratch, only_cache(Path(scratch) / "cache"):
         folder = Path(scratch)
         plan = plan_of(arguments, folder)
-        results = earlier or {"plan": plan.as_json(), "sets": {}, "trials": [], "runs": []}
-        if results["plan"] != plan.as_json():
+        share = 1 if arguments.short else arguments.share
+        how = {**plan.as_json(), "share": share}
+        results = earlier or {"plan": how, "sets": {}, "trials": [], "runs": []}
+        if results["plan"] != how:
             sys.exit(f"the runs that there are were made otherwise ({results['plan']}); move their file away")
         for name, case in cases(arguments).items():
-            rows = prepared_set(name, case, arguments, folder)
+            rows = replace(prepared_set(name, case, arguments, folder, share), name=name)
             yield from measured_set(plan, rows, arguments.seeds, results)
 
 

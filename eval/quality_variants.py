@@ -26,6 +26,7 @@ _FEW: dict[str, Sections] = {
     "learning rate 1e-4": _train(learning_rate=1e-4),
     "1 epoch": _train(epochs=1),
     "6 epochs": _train(epochs=6),
+    "6 epochs, 1e-4": _train(epochs=6, learning_rate=1e-4),
 }
 """What depends on how many rows there are."""
 _EVERYWHERE: dict[str, Sections] = {
@@ -52,6 +53,7 @@ OWN: dict[str, dict[str, Sections]] = {
     LABELS: {
         "temperature .05": _loss("supervised_contrastive", temperature=0.05),
         "temperature .2": _loss("supervised_contrastive", temperature=0.2),
+        "temperature .5": _loss("supervised_contrastive", temperature=0.5),
         "triplets, all": _loss("triplet", **_TRIPLET, miner="all"),
         "triplets, hardest": _loss("triplet", **_TRIPLET, miner="hard"),
         "triplets, hardest, soft margin": _loss("triplet", distance="euclidean", soft=True, miner="hard"),
