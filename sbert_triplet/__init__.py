@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ModelError,
         RecipeError,
         SbertTripletError,
+        StoppedError,
     )
     from sbert_triplet.losses.batch import Embedded, Loss, LossOutput, Needs
     from sbert_triplet.losses.names import build_loss
@@ -53,6 +54,7 @@ _HOMES = {
     "RecipeError": "errors",
     "Run": "pipeline.job",
     "SbertTripletError": "errors",
+    "StoppedError": "errors",
     "Trainer": "training.trainer",
     "build_loss": "losses.names",
     "encode": "encoding.encode",
@@ -82,6 +84,7 @@ __all__ = [
     "RecipeError",
     "Run",
     "SbertTripletError",
+    "StoppedError",
     "Trainer",
     "build_loss",
     "encode",

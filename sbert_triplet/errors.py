@@ -7,8 +7,9 @@
     │   └── ModelError           2   ... in a model name or folder
     ├── GainNotShownError        1   the job ran and the gain that was asked for is not there
     ├── MachineError             3   disk or memory ran out
-    └── DivergedError            4   training produced numbers that are not finite
-        └── CollapsedError       4   ... or embeddings that are all alike
+    ├── DivergedError            4   training produced numbers that are not finite
+    │   └── CollapsedError       4   ... or embeddings that are all alike
+    └── StoppedError       130, 143  a signal asked the run to end, and it is saved
 
 The number is the exit code of the command line. A message says what is wrong,
 where (file, row, key), and what to do.
@@ -57,3 +58,11 @@ class DivergedError(SbertTripletError):
 
 class CollapsedError(DivergedError):
     """Training brought all embeddings together."""
+
+
+class StoppedError(SbertTripletError):
+    """A signal asked the run to end: it stands still after a whole step, with a checkpoint."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal

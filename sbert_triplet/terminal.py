@@ -8,14 +8,14 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 
-from sbert_triplet.errors import SbertTripletError
+from sbert_triplet.errors import SbertTripletError, StoppedError
 from sbert_triplet.processes import leads
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -56,9 +56,9 @@ class Terminal:
             self._next_line = now + SECONDS_BETWEEN_LINES
 
     @staticmethod
-    def command() -> str:
-        """The command line as typed, to repeat the run."""
-        return shlex.join(["sbert-triplet", *sys.argv[1:]])
+    def command(without: Sequence[str] = ()) -> str:
+        """The command line as typed, to repeat the run; ``without`` options that say how it is begun."""
+        return shlex.join(["sbert-triplet", *(word for word in sys.argv[1:] if word not in without)])
 
     def _draw(self, what: str, done: int, total: int) -> None:
         if self._bar is None or what != self._what:
@@ -126,6 +126,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     """What to say, and the exit code."""
     from sbert_triplet.pipeline.failures import machine_error
 
+    if isinstance(error, StoppedError):
+        return str(error), error.exit_code
     if isinstance(error, SbertTripletError):
         return f"error: {error}", error.exit_code
     if (machine := machine_error(error)) is not None:

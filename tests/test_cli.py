@@ -43,8 +43,10 @@ VERBS = {
         "--out",
         "--name",
         "--max-steps",
+        "--force",
         "--overwrite",
         "--require-gain",
+        "--resume",
         "--smoke",
         "--device",
         "--debug",
@@ -451,7 +453,7 @@ def test_help_and_recipe_import_no_torch() -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-LEFT_BY_A_SIGNAL = {"recipe.yaml", "data.json", "log.jsonl"}
+LEFT_BY_A_SIGNAL = {"recipe.yaml", "data.json", "log.jsonl", "checkpoints"}
 
 
 @pytest.fixture
@@ -476,7 +478,8 @@ def test_a_signal_in_the_middle_of_training(
 
     def sent(self: StepLog, entry: Any) -> None:
         write(self, entry)
-        os.kill(os.getpid(), number)
+        if entry["step"] == 1:
+            os.kill(os.getpid(), number)
 
     monkeypatch.setattr(StepLog, "write", sent)
     # A process that runs tests for another one may be deaf to the key of the person.
@@ -485,9 +488,12 @@ def test_a_signal_in_the_middle_of_training(
         result = call("train", *endless(tiny_model), code=128 + number)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert result.stderr == "stopped\n"
+    assert result.stderr.startswith(
+        "stopped after step 2 of 400,000, with a checkpoint: go on with sbert-triplet"
+    )
     assert {item.name for item in Path("run").iterdir()} == LEFT_BY_A_SIGNAL
-    assert len(Path("run/log.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    assert [item.name for item in Path("run/checkpoints").iterdir()] == ["checkpoint-2"]
+    assert len(Path("run/log.jsonl").read_text(encoding="utf-8").splitlines()) == 2
 
 
 @pytest.mark.long
@@ -509,7 +515,9 @@ def test_a_signal_stops_a_run_and_nothing_half_written_stays(
     wait_for(Path("run") / "log.jsonl", process)
     process.send_signal(number)
     _, error = process.communicate(timeout=120)
-    assert (process.returncode, error) == (128 + number, "stopped\n")
+    assert process.returncode == 128 + number
+    assert error.startswith("stopped after step ")
+    assert error.endswith(" --resume\n")
     assert not list(temporary.iterdir())
     assert {item.name for item in Path("run").iterdir()} == LEFT_BY_A_SIGNAL
 

@@ -51,6 +51,18 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a finished run.", rich_help_panel=RUN)
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the newest checkpoint, if there is one.", rich_help_panel=RUN
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="With --resume: though recipe or data have changed.", rich_help_panel=RUN
+        ),
+    ] = False,
     require_gain: Annotated[
         bool,
         typer.Option(
@@ -70,10 +82,12 @@ def train(
         home = out or Path("runs") / request.name
         options = Options(
             overwrite=overwrite,
+            resume=resume,
+            force=force,
             smoke=smoke,
             require_gain=require_gain,
             device=device,
-            command=terminal.command(),
+            command=terminal.command(without=("--resume", "--force", "--overwrite")),
             say=terminal.say,
             progress=terminal.progress,
             decisions=request.decisions,

@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import truncate_embeddings
 
 from sbert_triplet.encoding.forward import evaluating, moved, sentence_embeddings
+from sbert_triplet.encoding.memory import free_unused, is_out_of_memory
 from sbert_triplet.encoding.sharing import Team
 from sbert_triplet.encoding.tokens import Side, TokenTable
 
@@ -67,7 +68,8 @@ def encode(
 
     Returns (n, D) float32 in the order of ``ids``: ``out`` where it is given, a memory map for one, written
     to as the embeddings are made. A text that appears several times is encoded once; long texts come
-    first, so that too little memory shows at once. ``ledger``: of ``out``. ``shared``: all processes of the
+    first, so that too little memory shows at once; a group that is too much for it is encoded in halves, as
+    long as they hold more than one text. ``ledger``: of ``out``. ``shared``: all processes of the
     run ask for the same at the same time; each encodes a share of the groups and gets all rows.
 
     Raises ValueError for an ``out`` of another shape; what one process raises makes all others raise.
@@ -82,11 +84,14 @@ def encode(
     done = len(unique) - int(sizes[left].sum())
     rows = _Rows(len(ids), out)
 
-    def embed(number: int) -> FloatMatrix:
-        features = tokens.group_inputs(form, unique[groups[number]])
+    def embedded(some: IntArray) -> FloatMatrix:
+        features = tokens.group_inputs(form, some)
         embeddings = sentence_embeddings(model, moved(features, device))
         made: FloatMatrix = truncate_embeddings(embeddings, model.truncate_dim).float().cpu().numpy()
         return made
+
+    def embed(number: int) -> FloatMatrix:
+        return in_halves_that_fit(embedded, unique[groups[number]], device)
 
     with evaluating(model), torch.inference_mode(), autocast(device, precision):
         for numbers in team.rounds(left, sizes):
@@ -101,6 +106,21 @@ def encode(
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
     rows.repeat(first, back)
     return rows.matrix
+
+
+def in_halves_that_fit(
+    embedded: Callable[[IntArray], FloatMatrix], some: IntArray, device: torch.device
+) -> FloatMatrix:
+    """``embedded(some)``, in halves, and halves of these, where memory runs out; that of a text is raised."""
+    try:
+        return embedded(some)
+    except Exception as error:
+        if not is_out_of_memory(error) or len(some) == 1:
+            raise
+    # Outside of the except clause: the error holds the frames that hold the memory.
+    free_unused(device)
+    halves = np.array_split(some, 2)
+    return np.concatenate([in_halves_that_fit(embedded, half, device) for half in halves])
 
 
 def memory_mapped(file: Path, rows: int, dimensions: int) -> FloatMatrix:

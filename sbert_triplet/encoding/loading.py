@@ -14,6 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from sentence_transformers import SentenceTransformer
 
 from sbert_triplet.data.wording import first_line
+from sbert_triplet.encoding.vetting import vet_model
 from sbert_triplet.errors import ModelError
 
 EMBEDDED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -103,12 +104,14 @@ def load_model(
 ) -> SentenceTransformer:
     """Load an encoder in float32 from safetensors; code that comes with a model is never run.
 
+    The folder is vetted before any library reads it, and nothing outside of it is read.
     Weights that the files lack (a pooler that nothing uses) are the same at every load, and torch's
     random generator is left as it was.
     ``max_length`` shortens the encoder's own limit; ``prompts`` (of "query" and "document")
     replace the model's where given, an empty one for none. Raises ModelError with the reason in one line.
     """
     resolved = resolve_model(name) if isinstance(name, str) else name
+    vet_model(resolved.path, resolved.name)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
@@ -117,9 +120,10 @@ def load_model(
                 device=str(device) if device is not None else None,
                 model_kwargs={"use_safetensors": True, "dtype": torch.float32},
                 trust_remote_code=False,
+                local_files_only=True,
             )
     except Exception as error:
-        raise ModelError(f"model {resolved.name}: cannot be loaded ({_why(resolved.path, error)})") from error
+        raise ModelError(f"model {resolved.name}: cannot be loaded ({first_line(error)})") from error
     if max_length is not None:
         limit = position_limit(model)
         if limit is not None and max_length > limit:
@@ -162,15 +166,6 @@ def _model_folder(folder: Path) -> Path:
     if not _describes_model(folder):
         raise ModelError(f"model {folder}: the folder holds neither modules.json nor config.json")
     return folder
-
-
-def _why(folder: Path, error: Exception) -> str:
-    if any(folder.rglob("*.safetensors")):
-        return first_line(error)
-    return (
-        "it has no weights in the safetensors format; pickled ones are not read, because they can run code: "
-        "load it where you trust it and save it again with SentenceTransformer.save"
-    )
 
 
 def _describes_model(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from sbert_triplet.data.examples import FloatArray, IntArray
 from sbert_triplet.data.splits import Texts
 from sbert_triplet.data.wording import first_line
 from sbert_triplet.encoding.loading import resolve_model
+from sbert_triplet.encoding.vetting import vet_model
 from sbert_triplet.errors import InputError, ModelError
 from sbert_triplet.mining.candidates import BoolArray, Candidates
 from sbert_triplet.mining.positives import Positives
@@ -110,12 +111,14 @@ def _scored(pairs: IntArray, texts: Texts, score: PairScorer, pairs_at_once: int
 
 def _load(name: str, device: str | None) -> CrossEncoder:
     resolved = resolve_model(name)
+    vet_model(resolved.path, resolved.name)
     try:
         loaded: CrossEncoder = CrossEncoder(
             str(resolved.path),
             device=device,
             model_kwargs={"use_safetensors": True},
             trust_remote_code=False,
+            local_files_only=True,
         )
         return loaded
     except Exception as error:

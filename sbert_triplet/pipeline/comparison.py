@@ -18,7 +18,7 @@ from sbert_triplet.evaluation.significance import compare_items
 from sbert_triplet.pipeline.evidence import Evidence, Measured
 from sbert_triplet.pipeline.line_points import Searched
 from sbert_triplet.pipeline.portraits import MAP, health_record, similarities_record, write_map
-from sbert_triplet.pipeline.predictions import write_predictions
+from sbert_triplet.pipeline.predictions import write_items
 from sbert_triplet.pipeline.suite_entry import suite_entry
 from sbert_triplet.pipeline.threshold import SameFrom
 from sbert_triplet.training.fold import described
@@ -60,7 +60,7 @@ def gather_evidence(evidence: Evidence, before: Measured, after: Measured, folde
     texts = data.texts.texts
     for number, (part, one, two) in enumerate(zip(held_out.parts, before.parts, after.parts, strict=True)):
         name = "items.parquet" if number == 0 else f"{part.task.value.replace(' ', '-')}.parquet"
-        write_predictions(folder / name, part, one, two, lambda ids: texts(list(ids)))
+        write_items(folder / name, part, {"base": one, "tuned": two}, lambda ids: texts(list(ids)))
     general, topics = _general(before, after, seed)
     slices, notes = _slices(evidence, before, after)
     return Found(

@@ -22,7 +22,7 @@ from sbert_triplet.pipeline.start import prompts_of
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.reading import LoadedRecipe, load_recipe
 
-OF_THE_MACHINE = ("precision", "group_tokens", "chunk_tokens")
+OF_THE_MACHINE = ("precision", "group_tokens", "chunk_tokens", "save_steps")
 """Values of ``train`` that are chosen by measurement where the recipe leaves them open."""
 INSIDE_A_RUN = ("model", "candidate")
 

@@ -18,6 +18,13 @@ CLASS_TEXTS = 4
 SMALL_ENCODER = 50_000_000
 MOST_OUTLYING = 2.0
 """So many times as far as nine in ten scores may all of them reach, and be grades."""
+BYTES_A_PARAMETER = 16
+"""Of a checkpoint: weights, two moments of AdamW, and the best weights on dev, in fp32."""
+WRITTEN_A_SECOND = 100e6
+"""Bytes of a checkpoint that a slow disk takes in a second, flushed and hashed."""
+SHARE_OF_SAVING = 0.03
+"""Of the time of training, at most."""
+LEAST_BETWEEN_SAVES = 60.0
 WHOLE_SCALE = 0.5
 """Scores from -1 to 1 that reach less far are no cosines."""
 
@@ -102,6 +109,14 @@ def choose_eval_steps(recipe: Recipe, steps: int) -> int | None:
     if recipe.train.eval_steps is None and recipe.train.patience is not None:
         return max(steps // 10, 1)
     return recipe.train.eval_steps
+
+
+def choose_save_steps(recipe: Recipe, parameters: int, per_step: float) -> int:
+    """The recipe's; else as many steps as make saving a small share of the time, and a minute at least."""
+    if recipe.train.save_steps is not None:
+        return recipe.train.save_steps
+    seconds = max(LEAST_BETWEEN_SAVES, parameters * BYTES_A_PARAMETER / WRITTEN_A_SECOND / SHARE_OF_SAVING)
+    return max(round(seconds / max(per_step, 1e-6)), 1)
 
 
 def choose_learning_rate(recipe: Recipe, parameters: int) -> float:

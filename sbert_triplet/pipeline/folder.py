@@ -6,11 +6,19 @@ import contextlib
 import json
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sbert_triplet.errors import InputError, MachineError
 from sbert_triplet.recipe.writing import HEADER
+from sbert_triplet.training.checkpoints import remove_remains, steps_of
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
 
 FINISHED = "report.json"
 RECIPE = "recipe.yaml"
@@ -46,12 +54,49 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: list[Path] = []
+        self._alone, self._held = False, -1
 
-    def refuse_unless_free(self, overwrite: bool) -> None:
-        """Raise InputError where the folder cannot be made, or a finished run or other files lie in it."""
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep every other run out of the folder, from now on or from when it is made.
+
+        Raises InputError where another one is in it. The system lets go of what is held when this process
+        ends, however it ends.
+        """
+        self._alone = True
+        self._hold()
+        try:
+            yield
+        finally:
+            if self._held >= 0:
+                os.close(self._held)
+            self._alone, self._held = False, -1
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run in it came to its end."""
+        return (self.path / FINISHED).exists()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints of the run lie."""
+        return self.path / "checkpoints"
+
+    def refuse_unless_free(self, overwrite: bool, *, resume: bool = False) -> None:
+        """Raise InputError where the folder cannot be made, or a run or other files lie in it.
+
+        ``resume``: an unfinished run is what is wanted.
+        """
         self._refuse_unreachable()
         if not self.path.exists():
             return
+        if not self.finished and (steps := steps_of(self.checkpoints)) and not overwrite:
+            if resume:
+                return
+            raise InputError(
+                f"{self.path}: holds a run that was stopped, with a checkpoint of step {max(steps):,}: go on "
+                "with --resume, name another folder with --out, or give --overwrite to begin anew"
+            )
         self._bring_back()
         if (self.path / FINISHED).exists() and not overwrite:
             raise InputError(
@@ -112,8 +157,11 @@ class RunFolder:
                 "name another folder with --out"
             )
 
-    def start(self, needed_bytes: int) -> None:
-        """Make the folder, without what an earlier run left in it; refuse where the disk is too small."""
+    def start(self, needed_bytes: int, *, resumed: bool = False) -> None:
+        """Make the folder, without what an earlier run left in it; refuse where the disk is too small.
+
+        ``resumed``: what is in it is this run's.
+        """
         free = shutil.disk_usage(_existing(self.path)).free
         if free < needed_bytes:
             raise MachineError(
@@ -121,7 +169,11 @@ class RunFolder:
                 f"{_size(needed_bytes)}; free some, or name a folder on another disk with --out"
             )
         self._make()
+        self._hold()
         self._remove_staged()
+        remove_remains(self.checkpoints)
+        if resumed:
+            return
         aside = self.path / REPLACED
         for name in OWN:
             if (self.path / name).exists():
@@ -133,11 +185,16 @@ class RunFolder:
         _remove(self.path / REPLACED)
 
     def leave(self) -> None:
-        """After a failure: no half-written file stays, and no folder in which nothing was trained."""
+        """After a failure: no half-written file stays, and no folder in which nothing was trained.
+
+        A run with a checkpoint stays as it is, to be gone on with.
+        """
         if not self.path.is_dir():
             return
         self._remove_staged()
         self.drop_empty("checkpoints")
+        if steps_of(self.checkpoints):
+            return
         if self._bring_back():
             return
         if (self.path / LOG).exists() or not self._made:
@@ -189,6 +246,23 @@ class RunFolder:
         except (OSError, ValueError):
             pass
         return _has(self.path / FINISHED, "verdict")
+
+    def _hold(self) -> None:
+        if fcntl is None or not self._alone or self._held >= 0 or not self.path.is_dir():
+            return
+        held = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(held)
+            raise InputError(
+                f"{self.path}: another run is writing here; wait until it has ended, or name another folder "
+                "with --out"
+            ) from error
+        except OSError:
+            os.close(held)  # a file system without locks
+            return
+        self._held = held
 
     def _make(self) -> None:
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from transformers import set_seed
 
+from sbert_triplet.data.wording import times
 from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.errors import GainNotShownError, InputError
 from sbert_triplet.evaluation.audit import Audit
@@ -25,11 +27,11 @@ from sbert_triplet.pipeline.checking import (
 )
 from sbert_triplet.pipeline.comparison import gather_evidence
 from sbert_triplet.pipeline.conclusion import conclude, no_gain
-from sbert_triplet.pipeline.decide import choose_metrics
+from sbert_triplet.pipeline.decide import BYTES_A_PARAMETER, choose_metrics
 from sbert_triplet.pipeline.documents import documents_seen
 from sbert_triplet.pipeline.evidence import Evidence, measured_on, refuse_unknown_slices
 from sbert_triplet.pipeline.failures import machine_failures
-from sbert_triplet.pipeline.folder import RunFolder
+from sbert_triplet.pipeline.folder import FINISHED, RunFolder
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.learning_curve import curve_up_to_now, points_of_curve
@@ -38,14 +40,16 @@ from sbert_triplet.pipeline.measured_data import suite_of
 from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
 from sbert_triplet.pipeline.plan import Plan, plan_training
 from sbert_triplet.pipeline.recorded import recorded_yaml
+from sbert_triplet.pipeline.resuming import Resumed, asked_of, identity, refuse_other_run, to_resume
 from sbert_triplet.pipeline.smoke import smoke
 from sbert_triplet.pipeline.start import Encoder, chosen_threads, device_named, load_encoder
 from sbert_triplet.pipeline.tasks import Setting
-from sbert_triplet.pipeline.training import train
+from sbert_triplet.pipeline.training import Keeping, train
 from sbert_triplet.pipeline.weight_line import LineSearch
 from sbert_triplet.processes import join, leads
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.reporting.report import write_report
+from sbert_triplet.training.checkpoints import Checkpoint, steps_of
 from sbert_triplet.training.sharding import refuse_parted_encoder
 
 Say = Callable[[str], None]
@@ -57,10 +61,14 @@ class Options:
     """How a run is carried out; nothing of this changes its result.
 
     ``say`` is given lines for people, ``progress`` (what, done, all) while something takes long.
-    ``command`` is what repeats the run. ``decisions`` are those that a resolved recipe recorded.
+    ``command`` is what repeats the run. ``decisions`` are those that a resolved recipe recorded. ``resume``:
+    go on from the newest checkpoint in the run folder, where there is one; ``force``: also where recipe or
+    data have changed since.
     """
 
     overwrite: bool = False
+    resume: bool = False
+    force: bool = False
     smoke: bool = False
     require_gain: bool = False
     device: str | None = None
@@ -72,11 +80,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, ``report.json`` as read, and the audit of the data."""
+    """A finished run: its folder, ``report.json`` as read, and the audit of the data, where one was made."""
 
     folder: Path
     report: Mapping[str, Any]
-    audit: Audit
+    audit: Audit | None = None
 
     @property
     def model(self) -> Path:
@@ -105,6 +113,8 @@ class Prepared:
     scratch: Path
     suite: LoadedSuite | None = None
     folder: Path | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    resumed: Checkpoint | None = None
 
 
 def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None) -> Run:
@@ -115,19 +125,35 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
     memory, GainNotShownError where ``require_gain`` asked for a gain that is not there. Of several
     processes the leading one writes, measures the tuned model and has a report; the others' is empty.
     """
-    with working_place(out, options or Options()) as (scratch, out, options):
+    place, options = out, options or Options()
+    if options.resume and options.overwrite:
+        raise InputError("--resume and --overwrite: give one of them, to go on or to begin anew")
+    if options.force and not options.resume:
+        raise InputError("--force: goes with --resume; to replace a run, give --overwrite")
+    if options.resume and RunFolder(place).finished:
+        return _finished_before(place, options.say)
+    with working_place(place, options) as (scratch, out, options):
         home = RunFolder(out)
-        home.refuse_unless_free(options.overwrite)
-        refuse_to_lose_marks(out, recipe, folder)
-        with machine_failures(out), chosen_threads(options.decisions):
-            ready = prepare(recipe, scratch, folder, options)
-            refuse_errors(ready.audit)
-            home.refuse_to_replace(ready.encoder.resolved.path)
-            try:
-                report = _carry_out(ready, home, options)
-            except BaseException:
-                home.leave()
-                raise
+        with home.alone(), machine_failures(out):
+            home.refuse_unless_free(options.overwrite, resume=options.resume)
+            asked = asked_of(recipe, smoke=options.smoke)
+            resumed = _resumed(place, recipe, options) if options.resume else None
+            if resumed is None:
+                refuse_to_lose_marks(out, recipe, folder)
+            else:
+                recipe, options = resumed.recipe, replace(options, decisions=resumed.decisions)
+            with chosen_threads(options.decisions):
+                ready = prepare(recipe, scratch, folder, options)
+                ready = replace(ready, asked=asked, resumed=resumed.checkpoint if resumed else None)
+                refuse_errors(ready.audit)
+                home.refuse_to_replace(ready.encoder.resolved.path)
+                try:
+                    report = _carry_out(ready, home, options)
+                except BaseException as error:
+                    home.leave()
+                    if isinstance(error, KeyboardInterrupt | SystemExit) and steps_of(home.checkpoints):
+                        options.say(f"What was trained is kept: {_again(options)}")
+                    raise
     if not leads():
         return Run(out, {}, ready.audit)
     conclude(options.say, report, out)
@@ -138,6 +164,27 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
             f"The run is complete: {out}"
         )
     return finished
+
+
+def _again(options: Options) -> str:
+    return f"go on with {options.command} --resume" if options.command else "go on with resume=True"
+
+
+def _resumed(place: Path, recipe: Recipe, options: Options) -> Resumed | None:
+    found = to_resume(place, recipe, smoke=options.smoke, force=options.force, say=options.say)
+    options.say(
+        f"Going on after step {found.checkpoint.step:,}, from {found.checkpoint.folder}"
+        if found is not None
+        else f"No checkpoint in {place}: the run begins with the first step"
+    )
+    return found
+
+
+def _finished_before(place: Path, say: Say) -> Run:
+    """A run that came to its end; nothing is left to do."""
+    report = json.loads((place / FINISHED).read_text(encoding="utf-8"))
+    say(f"{place}: this run is finished, nothing is left to do")
+    return Run(place, report)
 
 
 @contextmanager
@@ -152,7 +199,10 @@ def working_place(out: Path, options: Options) -> Iterator[tuple[Path, Path, Opt
 
 def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, Any]:
     """Measure, train, measure again, save and report; returns ``report.json``, nothing but in the leader."""
-    home.start(_needed_bytes(ready.encoder))
+    run = identity(ready.asked, ready.recipe_yaml, ready.data, ready.encoder)
+    if ready.resumed is not None:
+        refuse_other_run(ready.resumed, run, force=options.force, say=options.say)
+    home.start(_needed_bytes(ready), resumed=ready.resumed is not None)
     home.write_text("recipe.yaml", ready.recipe_yaml)
     home.write_json("data.json", data_record(ready.data, ready.audit))
     evidence = Evidence(
@@ -173,13 +223,17 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     options.say(f"Training: {ready.plan.sentence()}")
     searches = leads() and ready.recipe.train.never_worse
     search = LineSearch(evidence, before.general, ready.scratch) if searches else None
-    trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress)
+    keeping = Keeping(run, ready.resumed, _again(options), options.say)
+    trained = train(ready.data, ready.encoder, ready.plan, home.path, evidence, options.progress, keeping)
     evidence.data = replace(evidence.data, documents_seen=trained.documents_seen)
     home.drop_empty("checkpoints")
     points = points_of_curve(ready, options.say) if ready.recipe.evaluate.learning_curve else []
     if not leads():
         return {}
     options.say(f"Trained {trained.steps:,} steps in {duration(trained.seconds)}")
+    if trained.left_out:
+        unit = times(trained.left_out, "step was", "steps were")
+        options.say(f"warning  {unit} left out, with numbers that are not finite; log.jsonl names their rows")
     curve = curve_up_to_now(points, evidence, trained, before) if points else None
     line = search.carry_out(trained.tokens, options.say) if search else None
     options.say("Measuring the tuned model")
@@ -298,6 +352,12 @@ def refuse_errors(audit: Audit) -> None:
         raise InputError("\n".join(finding.message + finding.where() for finding in audit.errors))
 
 
-def _needed_bytes(encoder: Encoder) -> int:
-    weights = sum(p.numel() * p.element_size() for p in encoder.model.parameters())
-    return 3 * weights + (64 << 20)
+def _needed_bytes(ready: Prepared) -> int:
+    """Of the models that are saved, and of the checkpoints, one of which is written before another goes."""
+    parameters = list(ready.encoder.model.parameters())
+    weights = sum(each.numel() * each.element_size() for each in parameters)
+    settings = ready.plan.settings
+    saves = -(-settings.steps // (settings.save_steps or settings.steps))
+    checkpoints = min(saves, settings.keep + 1) - (0 if ready.resumed is None else settings.keep)
+    of_one = BYTES_A_PARAMETER * sum(each.numel() for each in parameters)
+    return 3 * weights + max(checkpoints, 1) * of_one + (64 << 20)

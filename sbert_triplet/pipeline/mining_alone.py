@@ -29,9 +29,9 @@ def mine(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Opti
     """
     with working_place(out, options or Options()) as (scratch, out, options):
         home = RunFolder(out)
-        home.refuse_unless_for_mining(options.overwrite)
-        refuse_to_lose_marks(out, recipe, folder)
-        with machine_failures(out), chosen_threads(options.decisions):
+        with home.alone(), machine_failures(out), chosen_threads(options.decisions):
+            home.refuse_unless_for_mining(options.overwrite)
+            refuse_to_lose_marks(out, recipe, folder)
             found = _carry_out(recipe, home, scratch, folder, options)
         _conclude(found, out, options)
     return out / NEGATIVES

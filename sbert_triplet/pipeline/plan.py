@@ -18,6 +18,7 @@ from sbert_triplet.pipeline.decide import (
     choose_epochs,
     choose_eval_steps,
     choose_learning_rate,
+    choose_save_steps,
 )
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.margins import margin_within_reach
@@ -108,7 +109,7 @@ def plan_training(setting: Setting, decided: Mapping[str, Any]) -> Plan:
         recipe = recipe.model_copy(update={"curriculum": curriculum.recipe})
     parameters = sum(p.numel() for p in encoder.model.parameters())
     batch_size = tasks[0].batch_size
-    settings = _settings(recipe, steps, batch_size, precision, parameters)
+    settings = _settings(recipe, steps, batch_size, precision, parameters, per_step)
     memory = {"group_tokens": setting.group_tokens, "chunk_tokens": chunk}
     resolved = _resolved(recipe, tasks, settings, rows, memory)
     timing = {"seconds_per_step": round(per_step, 4), "batches_per_epoch": len(batches)}
@@ -234,7 +235,9 @@ def _chunk_tokens(
     return chunk
 
 
-def _settings(recipe: Recipe, steps: int, batch_size: int, precision: str, parameters: int) -> TrainSettings:
+def _settings(
+    recipe: Recipe, steps: int, batch_size: int, precision: str, parameters: int, per_step: float
+) -> TrainSettings:
     train = recipe.train
     return TrainSettings(
         steps=steps,
@@ -247,8 +250,9 @@ def _settings(recipe: Recipe, steps: int, batch_size: int, precision: str, param
         precision=precision,
         seed=train.seed,
         deterministic=train.deterministic,
-        save_steps=train.save_steps,
+        save_steps=choose_save_steps(recipe, parameters, per_step),
         keep=train.keep,
+        max_bad_steps=train.max_bad_steps,
         report_to=tuple(train.report_to),
     )
 
@@ -266,6 +270,7 @@ def _resolved(
         "max_steps": settings.steps,
         "max_seconds": None,
         "eval_steps": choose_eval_steps(recipe, settings.steps),
+        "save_steps": settings.save_steps,
     }
     parts = [part for task in tasks for part in task.recipes]
     losses: dict[str, Any] = {"losses": tuple(parts)} if recipe.losses else {"loss": parts[0].loss}

@@ -29,11 +29,6 @@ RESERVED = frozenset({"item", "row", "class", "gold", *(name for own in _COLUMNS
 """Columns that no model can be called."""
 
 
-def write_predictions(file: Path, part: Part, base: Scored, tuned: Scored, texts: Texts) -> None:
-    """``write_items`` of base and tuned model."""
-    write_items(file, part, {"base": base, "tuned": tuned}, texts)
-
-
 def write_items(file: Path, part: Part, models: Mapping[str, Scored], texts: Texts) -> None:
     """One row an item: the test row it came from, its texts, its class, the value of the part's first metric
     (or the prediction) of each model by its name, the first results of each for retrieval and the nearest

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from sbert_triplet.errors import DivergedError, MachineError, StoppedError
+from sbert_triplet.pipeline.decide import BYTES_A_PARAMETER
 from sbert_triplet.pipeline.documents import documents_seen
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.plan import Plan
@@ -15,10 +16,26 @@ from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.processes import leads
 from sbert_triplet.training.arguments import training_arguments
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog, StepProgress
+from sbert_triplet.training.checkpoints import Checkpoint, Checkpoints, newest
 from sbert_triplet.training.collapse import CollapseWatch, check_every
 from sbert_triplet.training.kept import Kept
 from sbert_triplet.training.refresh import NegativesRefresh
+from sbert_triplet.training.stopping import Stopping
 from sbert_triplet.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a training is kept from being lost.
+
+    ``run``: what each checkpoint says of it. ``resumed``: the one to go on from. ``again``: what to do to go
+    on, in words; ``say`` is given lines for people.
+    """
+
+    run: Mapping[str, Any]
+    resumed: Checkpoint | None = None
+    again: str = "go on with --resume"
+    say: Callable[[str], None] = lambda _: None
 
 
 class Score(Protocol):
@@ -31,7 +48,9 @@ class Score(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training did. ``documents_seen``: as of the data, with the negatives of every round."""
+    """What training did. ``documents_seen``: as of the data, with the negatives of every round; ``left_out``:
+    steps in which a number was not finite.
+    """
 
     steps: int
     seconds: float
@@ -40,6 +59,7 @@ class Trained:
     losses: tuple[float, ...]
     best_step: int | None = None
     documents_seen: float | None = None
+    left_out: int = 0
 
 
 def train(
@@ -49,53 +69,112 @@ def train(
     home: Path,
     score: Score,
     progress: Callable[[str, int, int], None] | None = None,
+    keeping: Keeping | None = None,
 ) -> Trained:
-    """Carry the plan out; the encoder's weights are the tuned ones afterwards."""
+    """Carry the plan out; the encoder's weights are the tuned ones afterwards.
+
+    With ``keeping``, checkpoints are written, and a signal ends the run after a whole step: StoppedError.
+    """
     objective = plan.objective
     log = StepLog(home / "log.jsonl", objective, also=plan.batches.state)
     watch = CollapseWatch(objective, every=check_every(plan.settings.steps))
     log.include(watch.stats)
     callbacks: list[Any] = [AfterStep(objective), log, watch]
-    kept: dict[str, Kept] = {"collapse": watch}
+    kept: dict[str, Kept] = {"collapse": watch, "log": log}
     refresh = plan.refresh.callback(home, log) if plan.refresh is not None else None
     if refresh is not None:
         log.include(refresh.stats)
         callbacks.append(refresh)
         kept["negatives"] = refresh
-    if plan.curriculum is not None:
-        plan.curriculum.write(home)
-    if plan.negatives is not None:
-        plan.negatives.write(home, refresh.rounds if refresh is not None else ())
+    _write_what_is_trained_on(plan, home, refresh, anew=keeping is None or keeping.resumed is None)
     if progress is not None:
         tell = progress
         callbacks.append(StepProgress(lambda step, steps, _: tell("training", step, steps), objective))
     best = _best_on_dev(data, plan, score, log)
     if best is not None:
         callbacks.append(best)
-    arguments = training_arguments(plan.settings, home / "checkpoints", device=str(encoder.model.device.type))
+        kept["best"] = best
+    settings = plan.settings if keeping is not None else replace(plan.settings, save_steps=None)
+    place = home / "checkpoints"
     trainer = Trainer(
         objective,
-        arguments,
+        training_arguments(settings, place, device=str(encoder.model.device.type)),
         collator=plan.collator,
         batches=plan.batches,
         callbacks=callbacks,
         tell=log.write if leads() else None,
         kept=kept,
+        checkpoints=_checkpoints(place, plan, keeping, best),
+        most_left_out=settings.max_bad_steps,
     )
-    start = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - start
+    _carry_out(trainer, best, keeping)
     if best is not None:
         best.restore()
     return Trained(
         steps=int(trainer.state.global_step),
-        seconds=seconds,
-        rows=trainer.rows_seen,
-        tokens=trainer.tokens_seen,
+        seconds=trainer.spent.seconds,
+        rows=trainer.spent.rows,
+        tokens=trainer.spent.tokens,
         losses=tuple(log.losses),
         best_step=best.best_step if best else None,
         documents_seen=_documents_seen(data, plan, refresh),
+        left_out=trainer.left_out.count,
     )
+
+
+def _carry_out(trainer: Trainer, best: BestOnDev | None, keeping: Keeping | None) -> None:
+    """All steps, or those that are left after a checkpoint."""
+    if keeping is None:
+        trainer.train()
+        return
+    resumed, stopping = keeping.resumed, Stopping(keeping.say)
+    if resumed is not None:
+        trainer.load(resumed.folder)
+        if resumed.step >= trainer.args.max_steps or (best is not None and best.exhausted):
+            trainer.state.global_step = resumed.step
+            return
+    trainer.add_callback(stopping)
+    try:
+        with stopping.listening():
+            trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
+    except (DivergedError, MachineError) as error:
+        if str(trainer.checkpoints.folder) in str(error):
+            raise  # it says what is left
+        raise type(error)(f"{error}. {last_good(trainer.checkpoints, keeping.again)}") from error
+    if stopping.number is not None:
+        step, steps = trainer.state.global_step, trainer.args.max_steps
+        raise StoppedError(
+            f"stopped after step {step:,} of {steps:,}, with a checkpoint: {keeping.again}", stopping.number
+        )
+
+
+def last_good(checkpoints: Checkpoints, again: str) -> str:
+    """Where a run that failed can go on from, in words."""
+    found, _ = newest(checkpoints.folder)
+    if found is None:
+        return "There is no checkpoint yet"
+    return f"The last good checkpoint is that of step {found.step:,} ({found.folder}): {again}"
+
+
+def _checkpoints(place: Path, plan: Plan, keeping: Keeping | None, best: BestOnDev | None) -> Checkpoints:
+    parameters = sum(parameter.numel() for parameter in plan.objective.parameters())
+    return Checkpoints(
+        place,
+        keep=plan.settings.keep,
+        run={} if keeping is None else keeping.run,
+        bytes_needed=parameters * BYTES_A_PARAMETER,
+        best_step=lambda: best.best_step if best is not None else None,
+    )
+
+
+def _write_what_is_trained_on(
+    plan: Plan, home: Path, refresh: NegativesRefresh | None, *, anew: bool
+) -> None:
+    """Order and negatives, into the run folder; a resumed run's negatives lie there, of its last round."""
+    if plan.curriculum is not None:
+        plan.curriculum.write(home)
+    if plan.negatives is not None and (anew or refresh is None):
+        plan.negatives.write(home, refresh.rounds if refresh is not None else ())
 
 
 def _best_on_dev(data: Gathered, plan: Plan, score: Score, log: StepLog) -> BestOnDev | None:

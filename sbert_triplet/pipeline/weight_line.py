@@ -68,7 +68,7 @@ class LineSearch:
         dev = dev_rows(self._evidence, cost.tokens_of_dev)
         model, base = self._evidence.encoder.model, self._file("base")
         line = WeightLine(model, base, keep_weights(model, self._file("tuned")))
-        if self._precision != "fp32":
+        if self._general is not None and self._precision != "fp32":
             with line.at(0):
                 self._general = self._evidence.general(model, self._precision)
 
@@ -105,7 +105,6 @@ class LineSearch:
         with line.at(point.at):
             hits = self._evidence.general(self._model(point.at), self._precision)
         assert hits is not None
-        assert self._general is not None
         seed = self._evidence.recipe.train.seed
         return replace(point, general=compare_items(CHECK, self._general, hits, seed=seed), checked=True)
 

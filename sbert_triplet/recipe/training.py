@@ -94,7 +94,11 @@ class TrainRecipe(Section):
     )
     eval_steps: Auto[Count] = Field(default=None, description="Steps from one evaluation on dev to the next")
     save_steps: Auto[Count] = Field(default=None, description="Steps from one checkpoint to the next")
-    keep: Count = Field(default=2, description="Checkpoints to keep")
+    keep: Count = Field(default=2, description="Checkpoints to keep, beside that of the best score on dev")
+    max_bad_steps: Annotated[int, Field(ge=0), WHOLE] = Field(
+        default=10,
+        description="Steps that may be left out because a number in them is not finite, before the run ends",
+    )
     never_worse: Flag = Field(
         default=True,
         description="Search the line between base and tuned weights on dev, and ship its best point, or the "

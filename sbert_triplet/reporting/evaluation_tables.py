@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sbert_triplet.evaluation.verdict import reading
 from sbert_triplet.reporting import numbers
 from sbert_triplet.reporting.plain_table import Cell
-from sbert_triplet.reporting.record import mapping
+from sbert_triplet.reporting.record import Change, mapping
 
 DIGITS = 4
 FORMS = ("fp32", "fp16", "int8", "binary")
@@ -183,20 +182,15 @@ def compared_cell(value: object, comparison: Mapping[str, Any] | None) -> Cell:
     shown = numbers.fixed(value, DIGITS)
     if comparison is None:
         return (shown,)
-    p_value = comparison.get("adjusted_p", comparison.get("p_value"))
-    low, high = comparison.get("low"), comparison.get("high")
-    known = numbers.number(low) is not None and numbers.number(high) is not None
-    mark = ""
-    if known:
-        found = reading(*(NAN if each is None else each for each in (low, high, p_value)))
-        mark = {"better": " ▲", "worse": " ▼"}.get(found, "")
-    p_shown = numbers.p_value(p_value)
+    change = Change.from_json("", comparison)
+    known = change.low is not None and change.high is not None
+    mark = {"better": " ▲", "worse": " ▼"}.get(change.reading, "") if known else ""
+    p_shown = numbers.p_value(change.decisive_p)
     p_shown = f", p {p_shown}" if p_shown.startswith("<") else f", p = {p_shown}"
-    interval = numbers.interval(low, high) + (" ~" if comparison.get("approximate") else "")
+    interval = numbers.interval(change.low, change.high) + (" ~" if change.approximate else "")
     return (
         f"{shown}{mark}",
-        numbers.signed(comparison.get("difference"))
-        + (p_shown if numbers.number(p_value) is not None else ""),
+        numbers.signed(change.difference) + (p_shown if change.decisive_p is not None else ""),
         interval if known else "no interval",
     )
 

@@ -48,12 +48,16 @@ class Series:
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """``steps``: loss, learning_rate, grad_norm; ``stats``: what the loss reported; ``dev``: metrics."""
+    """``steps``: loss, learning_rate, grad_norm; ``stats``: what the loss reported; ``dev``: metrics.
+
+    ``left_out``: the steps that never reached the weights.
+    """
 
     steps: Mapping[str, Series] = field(default_factory=dict)
     stats: Mapping[str, Series] = field(default_factory=dict)
     dev: Mapping[str, Series] = field(default_factory=dict)
     resumed_after: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
     unreadable_lines: int = 0
 
     def __bool__(self) -> bool:
@@ -91,6 +95,7 @@ def read_log(path: Path) -> TrainingLog:
         stats=_by_name((step, entry.get("stats")) for step, entry in entries),
         dev=_by_name((step, entry.get("dev")) for step, entry in entries),
         resumed_after=tuple(resumed),
+        left_out=tuple(step for step, entry in entries if "left_out" in entry),
         unreadable_lines=unreadable,
     )
 

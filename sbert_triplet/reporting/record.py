@@ -51,10 +51,15 @@ class Change:
         return cls(name, base, tuned, difference, approximate=figures.get("approximate") is True, **rest)
 
     @property
+    def decisive_p(self) -> float | None:
+        """What chance is judged by: ``adjusted_p``, and ``p_value`` where nothing is adjusted."""
+        return self.p_value if self.adjusted_p is None else self.adjusted_p
+
+    @property
     def reading(self) -> Literal["better", "worse", "open"]:
         """What interval and p-value say: clear of 0 above, clear of 0 below, or neither."""
-        decisive = self.p_value if self.adjusted_p is None else self.adjusted_p
-        found = reading(*(math.nan if each is None else each for each in (self.low, self.high, decisive)))
+        said = (self.low, self.high, self.decisive_p)
+        found = reading(*(math.nan if each is None else each for each in said))
         return "open" if found == "not shown better" else found
 
 

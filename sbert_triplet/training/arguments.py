@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraini
 
 from sbert_triplet.errors import RecipeError
 from sbert_triplet.processes import local_rank, processes
+from sbert_triplet.training.left_out import MOST
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class TrainSettings:
     deterministic: bool = False
     save_steps: int | None = None
     keep: int = 2
+    max_bad_steps: int = MOST
     report_to: tuple[str, ...] = ()
 
 

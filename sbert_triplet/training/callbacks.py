@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 
 from sbert_triplet.processes import agreed
 from sbert_triplet.training.objective import Objective
@@ -58,9 +60,9 @@ class StepLog(TrainerCallback):
             {
                 "step": step,
                 "epoch": round(float(state.epoch or 0.0), 4),
-                "loss": value,
+                "loss": _finite(value),
                 "learning_rate": logs.get("learning_rate"),
-                "grad_norm": logs.get("grad_norm"),
+                "grad_norm": _finite(logs.get("grad_norm")),
                 "seconds": round(now - self._last, 4),
                 "stats": {
                     **(last.stats if last is not None else {}),
@@ -79,6 +81,19 @@ class StepLog(TrainerCallback):
         """Append one line."""
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The losses so far; a part of checkpoints (``training.kept``)."""
+        return {"losses": torch.tensor(self.losses, dtype=torch.float64)}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on with the losses of a checkpoint, and on a line of its own in the file."""
+        self.losses = state["losses"].tolist()
+        if not state or not self.file.is_file():
+            return
+        with self.file.open("rb+") as file:
+            whole = file.read().rpartition(b"\n")
+            file.truncate(len(whole[0]) + len(whole[1]))
 
 
 class StepProgress(TrainerCallback):
@@ -109,7 +124,7 @@ class BestOnDev(TrainerCallback):
     """Scores the encoder on the dev split every ``steps`` steps and keeps the best weights.
 
     ``score()`` is larger for better. Training stops after ``patience`` scores in a row
-    without a new best; ``restore`` puts the best weights back.
+    without a new best; ``restore`` puts the best weights back. A part of checkpoints (``training.kept``).
     """
 
     def __init__(
@@ -144,13 +159,44 @@ class BestOnDev(TrainerCallback):
             self._weights = {name: _copied(module) for name, module in self._trained.items()}
             return
         self._without_gain += 1
-        if self.patience is not None and self._without_gain >= self.patience:
+        if self.exhausted:
             control.should_training_stop = True
+            control.should_save = control.should_save or args.save_strategy == SaveStrategy.STEPS
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether training has ended for want of patience."""
+        return self.patience is not None and self._without_gain >= self.patience
 
     def restore(self) -> None:
         """Load the best weights, where a score was taken."""
         for name, weights in self._weights.items():
             self._trained[name].load_state_dict(weights)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The best score and its weights."""
+        if self.best is None:
+            return {}
+        weights = {
+            f"{name}.{key}": value for name, own in self._weights.items() for key, value in own.items()
+        }
+        counts = torch.tensor([self.best_step, self._without_gain])
+        return {"best": torch.tensor(self.best, dtype=torch.float64), "counts": counts, **weights}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.best, (self.best_step, self._without_gain) = float(state["best"]), state["counts"].tolist()
+        for name in self._trained:
+            own = {
+                key.removeprefix(f"{name}."): value
+                for key, value in state.items()
+                if key.startswith(f"{name}.")
+            }
+            self._weights[name] = own
+
+
+def _finite(value: float | None) -> float | None:
+    """None in the place of what JSON has no number for."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ import torch
 from sbert_triplet.encoding.gradient_cache import generator_states, restore_generators
 from sbert_triplet.encoding.memory import (
     OutOfMemoryTogetherError,
+    free_unused,
     is_out_of_memory,
     largest_anywhere,
 )
@@ -48,9 +48,26 @@ class StepFitter:
     collator: BatchMaker
     tell: Callable[[dict[str, Any]], None] = field(default=lambda _: None)
 
-    def carry_out(self, batch: TokenBatch, step: Callable[[TokenBatch], T], number: int) -> T:
-        """``step(batch)``, repeated as often as it takes; MachineError where a single text is too much."""
-        before = _State(self.objective)
+    def state(self) -> Mapping[str, torch.Tensor]:
+        """In which parts steps are made; a part of checkpoints (``training.kept``)."""
+        return {"parts": torch.tensor([self.collator.budget, int(self.objective.cached)])}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        budget, cached = state["parts"].tolist()
+        self.collator.budget, self.objective.cached = int(budget), bool(cached)
+
+    def carry_out(
+        self,
+        batch: TokenBatch,
+        step: Callable[[TokenBatch], T],
+        number: int,
+        before: StepState | None = None,
+    ) -> T:
+        """``step(batch)``, repeated as often as it takes; MachineError where a single text is too much.
+
+        ``before``: as it was before the step; None for now.
+        """
+        before = before or StepState(self.objective)
         while True:
             try:
                 return step(batch)
@@ -100,8 +117,8 @@ class StepFitter:
         self.tell({"step": number, "out_of_memory": True, "chunk_tokens": tokens})
 
 
-class _State:
-    """What a step changes before it is done, put back where it has to be repeated."""
+class StepState:
+    """What a step changes before it is done, put back where it has to be repeated or is left out."""
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
@@ -110,16 +127,15 @@ class _State:
         self.draws = generator_states(self.device)
 
     def restore(self) -> None:
+        """Gradients, counts of the loss and random generators as they were before the step."""
         self.objective.zero_grad(set_to_none=True)
         if (reducer := getattr(self.objective.model, "reducer", None)) is not None:
             # A forward pass without its backward has it join every later gradient, those of parts as well.
             reducer._reset_state()
         for name, value in self.objective.loss.named_buffers():
             value.copy_(self.counted[name])
-        gc.collect()
+        free_unused(self.device)
         restore_generators(self.device, self.draws)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sbert_triplet.errors import InputError
 
-TAKEN = frozenset({"model", "adapter_model"})
+TAKEN = frozenset({"model", "adapter_model", "generators"})
 """Names of files that the base trainer writes into a checkpoint."""
 
 
@@ -39,8 +39,7 @@ def load_kept(parts: Mapping[str, Kept], folder: Path) -> None:
     """Give each part what ``save_kept`` wrote. Raises InputError for a file that is missing."""
     for name, part in parts.items():
         file = folder / f"{name}.safetensors"
-        if not part.state():
-            continue
-        if not file.is_file():
+        if file.is_file():
+            part.load_state(load_file(file))
+        elif part.state():
             raise InputError(f"{folder}: {file.name} is missing; choose another checkpoint")
-        part.load_state(load_file(file))

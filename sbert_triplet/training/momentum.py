@@ -50,6 +50,10 @@ class MomentumEncoder(nn.Module):
         """Keep the keys of a batch until its optimizer step is done; a replayed batch replaces them."""
         self._made = keys.detach(), ids
 
+    def forget(self) -> None:
+        """Of a step that is left out no key is queued."""
+        self._made = None
+
     @torch.no_grad()
     def after_step(self, model: nn.Module) -> None:
         """Follow ``model``, and queue the keys of the step's batch."""

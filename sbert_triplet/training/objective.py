@@ -78,6 +78,12 @@ class Objective(nn.Module):
         if self.momentum is not None:
             self.momentum.after_step(getattr(self.model, "module", self.model))
 
+    def left_out(self) -> None:
+        """The step of the last batch is left out: nothing of it is remembered, and its loss is no number."""
+        self.last = LossOutput(torch.tensor(float("nan")), {})
+        if self.momentum is not None:
+            self.momentum.forget()
+
     def own_state(self) -> dict[str, Tensor]:
         """Everything of the state but the encoder: the loss's, and that of a momentum encoder."""
         return {name: value for name, value in self.state_dict().items() if not name.startswith("model.")}

@@ -27,9 +27,9 @@ from sbert_triplet.errors import DivergedError, InputError
 from sbert_triplet.mining.mined import Mined
 from sbert_triplet.training.callbacks import StepLog
 from sbert_triplet.training.collate import Collator
+from sbert_triplet.training.left_out import REMEDY
 
 IntArray = NDArray[np.int64]
-_REMEDY = "lower train.learning_rate, or set train.precision to fp32"
 _logger = logging.getLogger(__name__)
 
 
@@ -112,7 +112,7 @@ class NegativesRefresh(TrainerCallback):
         if step == 0 or step % self.every:
             return
         if not all(bool(torch.isfinite(weight).all()) for weight in self._model.parameters()):
-            raise DivergedError(f"step {step}: a weight of the encoder is not finite; {_REMEDY}")
+            raise DivergedError(f"step {step}: a weight of the encoder is not finite; {REMEDY}")
         with undisturbed(self._model):
             entry = self._refresh(step)
         if self._log is not None and state.is_world_process_zero:

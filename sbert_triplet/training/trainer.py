@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
-from sbert_triplet.errors import DivergedError
+from sbert_triplet.encoding.loading import ResolvedModel, load_model
+from sbert_triplet.errors import DivergedError, MachineError
+from sbert_triplet.processes import from_all
 from sbert_triplet.training.ahead import BatchesAhead, RowsAhead
+from sbert_triplet.training.checkpoints import Checkpoints
 from sbert_triplet.training.collate import BatchMaker, TokenBatch
-from sbert_triplet.training.fitting import StepFitter
+from sbert_triplet.training.fitting import StepFitter, StepState
+from sbert_triplet.training.generators import generators, set_generators
 from sbert_triplet.training.kept import TAKEN, Kept, load_kept, save_kept
+from sbert_triplet.training.left_out import MOST, REMEDY, LeftOut
 from sbert_triplet.training.objective import Objective
+from sbert_triplet.training.pieces import Epochs, IntervalsAsAsked, OwnState, Spent
 from sbert_triplet.training.samplers import Batches
 from sbert_triplet.training.sharding import refuse_parted_encoder
 
 _OBJECTIVE = "objective"
 OBJECTIVE_FILE = f"{_OBJECTIVE}.safetensors"
-_REMEDY = "lower train.learning_rate, or set train.precision to fp32"
+GENERATORS = "generators.safetensors"
+STATE = "trainer_state.json"
 
 
 class Trainer(SentenceTransformerTrainer):
@@ -33,12 +41,14 @@ class Trainer(SentenceTransformerTrainer):
 
     Every process draws the same batch from ``batches``; the collator hands each its share of the
     texts. The parameters of the loss start alike on all processes, have their gradients averaged,
-    are clipped together with the encoder's, and are saved and loaded with each checkpoint. Raises
-    DivergedError, naming step and data rows (from 1), for an embedding, loss or gradient that is not finite.
+    are clipped together with the encoder's, and are saved and loaded with each checkpoint. A step with an
+    embedding, loss or gradient that is not finite is left out, which ``left_out`` counts; after more than
+    ``most_left_out`` of them DivergedError is raised, naming step and data rows (from 1).
     A step that runs out of memory is repeated in smaller parts; ``tell`` is given an entry for the log.
     Every process holds the whole encoder: InputError where accelerate was asked for sharded weights.
     A batch is made while the step before it runs, and again where callbacks change the collator in between.
-    ``kept``: by name, what else belongs into every checkpoint.
+    ``kept``: by name, what else belongs into every checkpoint. ``checkpoints``: where they are written, by
+    default as the arguments say.
     """
 
     def __init__(
@@ -51,20 +61,33 @@ class Trainer(SentenceTransformerTrainer):
         callbacks: list[TrainerCallback] | None = None,
         tell: Callable[[dict[str, Any]], None] | None = None,
         kept: Mapping[str, Kept] | None = None,
+        checkpoints: Checkpoints | None = None,
+        most_left_out: int = MOST,
     ) -> None:
         refuse_parted_encoder()
-        if taken := (TAKEN | {_OBJECTIVE}) & set(kept or {}):
-            raise ValueError(f"{', '.join(sorted(taken))}: a checkpoint has a file of this name already")
-        self._kept: dict[str, Kept] = {_OBJECTIVE: _Own(objective), **(kept or {})}
         self.batches = batches
         self.objective: Objective = objective
         self.collator = collator
         self._ahead = BatchesAhead(collator)
-        self.fitter = StepFitter(objective, collator, tell or (lambda _: None))
+        tell = tell or (lambda _: None)
+        self.fitter = StepFitter(objective, collator, tell)
+        self.spent, self.left_out = Spent(), LeftOut(most_left_out, tell)
+        own: dict[str, Kept] = {
+            _OBJECTIVE: OwnState(objective),
+            "parts": self.fitter,
+            "spent": self.spent,
+            "left-out": self.left_out,
+        }
+        if taken := (TAKEN | set(own)) & set(kept or {}):
+            raise ValueError(f"{', '.join(sorted(taken))}: a checkpoint has a file of this name already")
+        self._kept: dict[str, Kept] = {**own, **(kept or {})}
+        self.checkpoints = checkpoints or Checkpoints(
+            Path(args.output_dir or "."), keep=args.save_total_limit or 1
+        )
         collator.place(args.process_index, args.world_size)
-        self.rows_seen = 0
-        self.tokens_seen = 0
         self._rows = torch.zeros(0, dtype=torch.long)
+        self._before = StepState(objective)
+        self._bad: str | None = None
         rows = Dataset.from_dict({"row": list(range(len(collator)))})
         super().__init__(
             model=objective.model,
@@ -72,7 +95,7 @@ class Trainer(SentenceTransformerTrainer):
             train_dataset=rows,
             loss=objective,
             data_collator=collator,  # type: ignore[arg-type]
-            callbacks=callbacks,
+            callbacks=[IntervalsAsAsked(), *(callbacks or [])],
         )
         self.remove_callback(PrinterCallback)
 
@@ -88,7 +111,7 @@ class Trainer(SentenceTransformerTrainer):
         """Rows of global batches, not sharded: each process takes its share of the texts, not of the rows."""
         return RowsAhead(
             range(len(self.collator)),  # type: ignore[arg-type]
-            batch_sampler=_Epochs(self.batches, self.collator),
+            batch_sampler=Epochs(self.batches, self.collator),
             collate_fn=lambda rows: {"rows": self._ahead.announce(rows)},
         )
 
@@ -105,9 +128,18 @@ class Trainer(SentenceTransformerTrainer):
         if self.args.world_size > 1:
             for tensor in self.objective.own_state().values():
                 torch.distributed.broadcast(tensor, src=0)
+        self.spent.start()
         try:
-            return super().train(*args, **kwargs)
+            found = super().train(*args, **kwargs)
+            self._refuse_spoiled_weights()
+            self.left_out.refuse_all(self.state.global_step)
+            self.checkpoints.settle()
+            return found
         finally:
+            with suppress(MachineError):
+                # After another failure the checkpoint before it is still made whole.
+                self.checkpoints.settle()
+            self.spent.stop()
             for mark in ("forward", "_original_forward", "_is_accelerate_prepared"):
                 vars(self.model).pop(mark, None)
             self.objective.model = self.model_wrapped = self.model
@@ -124,23 +156,31 @@ class Trainer(SentenceTransformerTrainer):
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *rest: Any) -> Tensor:
         batch = self._ahead.take(inputs["rows"])
         self._rows = batch.rows
-        self.rows_seen += len(self._rows)
-        self.tokens_seen += batch.tokens
+        self.spent.rows += len(self._rows)
+        self.spent.tokens += batch.tokens
+        self._before, self._bad = StepState(self.objective), None
         stock = super().training_step
         try:
             loss: Tensor = self.fitter.carry_out(
-                batch, lambda some: stock(model, {"batch": some}, *rest), self.state.global_step + 1
+                batch,
+                lambda some: stock(model, {"batch": some}, *rest),
+                self.state.global_step + 1,
+                self._before,
             )
         except DivergedError as error:
-            raise self._diverged(str(error)) from error
-        if not torch.isfinite(loss):
-            raise self._diverged(f"the loss is {loss.item()}; {_REMEDY}")
-        if self.args.world_size > 1:
-            for parameter in self._loss_parameters():
-                torch.distributed.all_reduce(parameter.grad)
-                parameter.grad /= self.args.world_size
+            self._bad, loss = str(error), torch.zeros((), device=self.args.device)
+            self._give_scaler_something_to_leave_out()
+        else:
+            if not torch.isfinite(loss):
+                self._bad = f"the loss is {loss.item()}"
+            self._average_gradients_of_loss()
         self._ahead.settle()
         return loss
+
+    def _average_gradients_of_loss(self) -> None:
+        for parameter in self._loss_parameters() if self.args.world_size > 1 else []:
+            torch.distributed.all_reduce(parameter.grad)
+            parameter.grad /= self.args.world_size
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
         return self._clip(model, self.args.max_grad_norm)
@@ -148,9 +188,28 @@ class Trainer(SentenceTransformerTrainer):
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Tensor | None = None) -> Tensor:
         norm = grad_norm if grad_norm is not None else self._clip(model, float("inf"))
         # With fp16 the gradient scaler leaves such a step out and goes on with a smaller scale.
-        if self.accelerator.scaler is None and not torch.isfinite(norm):
-            raise self._diverged(f"the norm of the gradient is {norm.item()}; {_REMEDY}")
+        if self._bad is None and self.accelerator.scaler is None and not torch.isfinite(norm):
+            self._bad = f"the norm of the gradient is {norm.item()}"
+        if (why := self._bad_anywhere()) is not None:
+            self._before.restore()
+            self.objective.left_out()
+            self.left_out.add(self.state.global_step + 1, self._rows, why)
         return norm
+
+    def _bad_anywhere(self) -> str | None:
+        """Why this step is left out: every process leaves it out where one has to."""
+        if self.args.world_size == 1:
+            return self._bad
+        found = torch.tensor(self._bad is not None, dtype=torch.int32, device=self.args.device)
+        torch.distributed.all_reduce(found)
+        return self._bad or ("another process found a number that is not finite" if found else None)
+
+    def _give_scaler_something_to_leave_out(self) -> None:
+        """Without any gradient the scaler of fp16 refuses the step; with this one it leaves it out."""
+        if self.accelerator.scaler is not None:
+            for parameter in self.objective.parameters():
+                if parameter.requires_grad:
+                    parameter.grad = torch.full_like(parameter, float("inf"))
 
     def _clip(self, model: torch.nn.Module, limit: float) -> Tensor:
         parameters = [*model.parameters(), *self._loss_parameters()]
@@ -160,8 +219,26 @@ class Trainer(SentenceTransformerTrainer):
     def _loss_parameters(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.objective.loss.parameters() if parameter.grad is not None]
 
-    def _diverged(self, what: str) -> DivergedError:
-        return DivergedError(f"step {self.state.global_step + 1}, data rows {_some(self._rows)}: {what}")
+    def _refuse_spoiled_weights(self) -> None:
+        if all(bool(torch.isfinite(tensor).all()) for tensor in self.objective.parameters()):
+            return
+        raise DivergedError(f"step {self.state.global_step}: a weight is not finite; {REMEDY}")
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Everything that the next step depends on, written by the leading process."""
+        self._refuse_spoiled_weights()
+        draws = from_all(generators(self.args.device))
+        if not self.args.should_save:
+            return
+        # Every step is in the log already; here the list would grow with each of them.
+        self.state.log_history.clear()
+        with self.checkpoints.staged(self.state.global_step) as folder:
+            self._save(str(folder))
+            self._save_optimizer_and_scheduler(str(folder))
+            self._save_scaler(str(folder))
+            named = {f"{rank}.{name}": state for rank, own in enumerate(draws) for name, state in own.items()}
+            save_file(named, folder / GENERATORS)
+            self.state.save_to_json(str(folder / STATE))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
@@ -170,50 +247,22 @@ class Trainer(SentenceTransformerTrainer):
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
     ) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint)
-        load_kept(self._kept, Path(resume_from_checkpoint))
+        folder = Path(resume_from_checkpoint)
+        loaded = load_model(ResolvedModel(str(folder), "folder", folder), device="cpu")
+        self.model.load_state_dict(loaded.state_dict())
+        load_kept(self._kept, folder)
 
+    def load(self, checkpoint: Path) -> None:
+        """The weights and all other parts of a checkpoint, without any further step."""
+        self._load_from_checkpoint(str(checkpoint))
 
-@dataclass(frozen=True)
-class _Own:
-    """The state of an objective without its encoder: the loss's, and that of a momentum encoder."""
-
-    objective: Objective
-
-    def state(self) -> dict[str, Tensor]:
-        return self.objective.own_state()
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        own = self.objective.own_state()
-        for name, value in state.items():
-            own[name].copy_(value)
-
-
-class _Epochs:
-    """``Batches`` as a batch sampler that tells batches and collator the epoch.
-
-    The base class tells the ``batch_sampler`` of a data loader's batch sampler: on a resumed run
-    that is this, inside one which skips batches; otherwise it would be one of its own.
-    """
-
-    def __init__(self, batches: Batches, collator: BatchMaker) -> None:
-        self._batches, self._collator = batches, collator
-
-    @property
-    def batch_sampler(self) -> _Epochs:
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self._batches.set_epoch(epoch)
-        self._collator.set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self._batches)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-
-def _some(rows: Tensor) -> str:
-    shown = ", ".join(str(int(row) + 1) for row in rows[:10])
-    return shown + (f", … {len(rows)} in all" if len(rows) > 10 else "")
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        rank, states = self.args.process_index, load_file(Path(checkpoint) / GENERATORS)
+        own = {name.partition(".")[2]: state for name, state in states.items() if name.startswith(f"{rank}.")}
+        if own:
+            set_generators(own, self.args.device)
+        else:
+            # There were fewer processes: this one draws what no other does, and the same at each resume.
+            set_seed((self.args.seed + 7919 * self.state.global_step + rank) % 2**32)

@@ -210,3 +210,60 @@ def test_autocast_of_fp32_changes_nothing_and_an_unknown_precision_is_refused() 
 def test_accelerators_take_more_tokens_at_once_than_the_processor() -> None:
     cpu, cuda, other = (group_tokens(torch.device(name)) for name in ("cpu", "cuda", "xpu"))
     assert cpu < other < cuda
+
+
+class Small:
+    """A machine on which no more than ``most`` texts at a time can be encoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> None:
+        self.sizes: list[int] = []
+        plain = TokenTable.group_inputs
+
+        def limited(table: TokenTable, form: int, ids: np.ndarray) -> Any:
+            self.sizes.append(len(ids))
+            if len(ids) > most:
+                raise error
+            return plain(table, form, ids)
+
+        monkeypatch.setattr(TokenTable, "group_inputs", limited)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_group_that_is_too_much_for_the_memory_is_encoded_in_halves(
+    most: int,
+    error: Exception,
+    encoder: SentenceTransformer,
+    texts: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = np.arange(len(texts))
+    expected = by_library(encoder, "text", texts)
+    table = TokenTable(encoder, lambda ids: [texts[number] for number in ids])
+    small = Small(monkeypatch, most, error)
+    found = encode(encoder, table, "text", ids, budget=5000)
+    np.testing.assert_allclose(found, expected, **CLOSE)
+    assert max(small.sizes) > most
+    assert sum(size for size in small.sizes if size <= most) == len(texts)
+
+
+def test_a_single_text_that_is_too_much_is_an_error_and_so_is_anything_else(
+    encoder: SentenceTransformer, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = np.arange(len(texts))
+    table = TokenTable(encoder, lambda ids: [texts[number] for number in ids])
+    with monkeypatch.context() as patched:
+        Small(patched, 0, OUT_OF_MEMORY[0])
+        with pytest.raises(torch.OutOfMemoryError):
+            encode(encoder, table, "text", ids)
+    small = Small(monkeypatch, 1, RuntimeError("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        encode(encoder, table, "text", ids)
+    assert len(small.sizes) == 1

@@ -137,7 +137,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Train:
         said: list[str] = []
         if not drawn:
             monkeypatch.setattr(job, "write_report", lambda _: None)
-        names = ("overwrite", "require_gain", "smoke", "decisions", "device")
+        names = ("overwrite", "resume", "force", "require_gain", "smoke", "decisions", "device")
         options = Options(
             say=said.append, **{"smoke": True, **{name: given.pop(name) for name in names if name in given}}
         )

@@ -101,9 +101,9 @@ def test_memory_that_runs_out_in_the_middle_does_not_end_the_run(
             raise MemoryError
         return encoded(model, features, **how)
 
-    def third(fitter: StepFitter, batch: Any, step: Any, number: int) -> Any:
+    def third(fitter: StepFitter, batch: Any, step: Any, number: int, before: Any) -> Any:
         training.extend([number] if number == 3 else [])
-        return carry_out(fitter, batch, step, number)
+        return carry_out(fitter, batch, step, number, before)
 
     monkeypatch.setattr(objective, "sentence_embeddings", failing)
     monkeypatch.setattr(StepFitter, "carry_out", third)

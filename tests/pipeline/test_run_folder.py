@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def test_everything_that_a_run_leaves(tables: Tables, train: Train, texts: list[
     home = finished.run.folder
     names = {item.name for item in home.iterdir()}
     wanted = {"recipe.yaml", "data.json", "report.json", "report.html", "report.md", "log.jsonl"}
-    assert wanted | {"candidate", "model", "predictions"} == names
+    assert wanted | {"checkpoints", "candidate", "model", "predictions"} == names
     assert_schema(json.loads((home / "report.json").read_text(encoding="utf-8")))
     assert_no_text_outside(home)
     for folder in (home / "candidate", finished.run.model):
@@ -229,6 +230,10 @@ def test_a_folder_of_a_run_that_did_not_finish_is_free(tables: Tables, train: Tr
         folder.refuse_unless_free(overwrite=False)
     folder.refuse_unless_free(overwrite=True)
     (finished.run.folder / "report.json").unlink()
+    with pytest.raises(InputError, match="holds a run that was stopped, with a checkpoint of step"):
+        folder.refuse_unless_free(overwrite=False)
+    folder.refuse_unless_free(overwrite=False, resume=True)
+    shutil.rmtree(folder.checkpoints)
     folder.refuse_unless_free(overwrite=False)
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 import yaml
 
 from sbert_triplet.cli import app
+from sbert_triplet.reporting.log import read_log
+from sbert_triplet.training.checkpoints import steps_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,3 +128,39 @@ def test_sharded_weights_are_wrong_input(
     assert len(said) == 1
     assert said[0].startswith("error: accelerate asks for sharded weights (FSDP)")
     assert not (table / "run").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("resumed_by", [1, 2])
+def test_a_run_of_two_processes_goes_on_with_any_number(
+    resumed_by: int, table: Path, tiny_folder: Path
+) -> None:
+    """The same rows in the same order: the losses are those of a run of one process, to rounding."""
+    settings = {"max_steps": 60, "epochs": 60, "save_steps": 5, "precision": "fp32", "batch_size": 8}
+    # Dropout draws otherwise in each process.
+    shutil.copytree(tiny_folder, table / "tiny")
+    config = json.loads((table / "tiny" / "config.json").read_text())
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (table / "tiny" / "config.json").write_text(json.dumps(config | still))
+    words = ["train", "faq.csv", "--model", "tiny", "--set", "evaluate.general=false"]
+    words += [word for key, value in settings.items() for word in ("--set", f"train.{key}={value}")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+    def begun(processes: int, *more: str) -> subprocess.Popen[bytes]:
+        start = ["-m", *LAUNCHERS["torchrun"][:-1], str(processes)] if processes > 1 else []
+        command = [sys.executable, *start, "-m", "sbert_triplet", *words, "--device", "cpu", *more]
+        return subprocess.Popen(command, cwd=table, env=environment)
+
+    assert begun(1, "--out", "whole").wait(timeout=240) == 0
+    stopped = begun(2, "--out", "parted")
+    while len(steps_of(table / "parted" / "checkpoints")) < 2 and stopped.poll() is None:
+        time.sleep(0.01)
+    launcher = psutil.Process(stopped.pid)
+    for each in [*launcher.children(recursive=True), launcher]:
+        each.kill()
+    stopped.wait(timeout=60)
+    assert not (table / "parted" / "report.json").exists()
+    assert begun(resumed_by, "--out", "parted", "--resume").wait(timeout=240) == 0
+    whole, parted = (read_log(table / name / "log.jsonl").steps["loss"] for name in ("whole", "parted"))
+    np.testing.assert_array_equal(whole.steps, parted.steps)
+    np.testing.assert_allclose(whole.values, parted.values, rtol=1e-3)

@@ -122,7 +122,7 @@ def run(case: str, model: SentenceTransformer, folder: Path) -> dict[str, Any]:
         "told": told,
         "budget": collator.budget,
         "cached": objective.cached,
-        "rows": trainer.rows_seen,
+        "rows": trainer.spent.rows,
         "weights": {name: tensor.clone() for name, tensor in objective.state_dict().items()},
     }
 

@@ -22,6 +22,7 @@ from sbert_triplet.encoding.tiny import tiny_encoder
 from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.training.arguments import TrainSettings, training_arguments
+from sbert_triplet.training.callbacks import StepLog
 from sbert_triplet.training.collate import Collator
 from sbert_triplet.training.kept import Kept
 from sbert_triplet.training.known import KnownPositives
@@ -213,14 +214,16 @@ def make_trainer(tmp_path: Path, make_collator: MakeCollator) -> MakeTrainer:
     ) -> Trainer:
         settings = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3, **settings}
         objective = Objective(model, loss)
-        given = TrainSettings(**settings)
+        given, given_callbacks = TrainSettings(**settings), callbacks(objective)
         return Trainer(
             objective,
             training_arguments(given, tmp_path / folder, device="cpu"),
             collator=make_collator(examples, model, loss, seed=given.seed),
             batches=batches or RowBatches(len(examples), given.batch_size, seed=given.seed),
-            callbacks=callbacks(objective),
+            callbacks=given_callbacks,
             kept=kept,
+            most_left_out=given.max_bad_steps,
+            tell=next((each.write for each in given_callbacks if isinstance(each, StepLog)), None),
         )
 
     return make

@@ -154,7 +154,7 @@ def trained(
 def assert_same_run(one: Any, other: Any) -> None:
     (trainer, watch, *_), (expected, undisturbed, *_) = one, other
     assert trainer.state.global_step == expected.state.global_step == 6
-    assert (trainer.rows_seen, trainer.tokens_seen) == (expected.rows_seen, expected.tokens_seen)
+    assert (trainer.spent.rows, trainer.spent.tokens) == (expected.spent.rows, expected.spent.tokens)
     assert watch.losses == pytest.approx(undisturbed.losses, abs=1e-9)
     for found, wanted in zip(watch.states, undisturbed.states, strict=True):
         assert found.keys() == wanted.keys()

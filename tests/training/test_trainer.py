@@ -142,7 +142,7 @@ def test_each_epoch_takes_its_own_batches(
     expected = [batch.tolist() for epoch in range(3) for batch in trainer.batches.epoch_batches(epoch)]
     assert taken == expected[:12]
     assert len(trainer.batches) == 5
-    assert trainer.rows_seen == sum(len(batch) for batch in taken)
+    assert trainer.spent.rows == sum(len(batch) for batch in taken)
 
 
 def test_each_epoch_draws_its_own_partners_of_labelled_text(
@@ -171,7 +171,7 @@ def test_tokens_are_counted_once_for_a_text_of_many_places(
     trainer = make_trainer(pairs, make_encoder(), MultipleNegativesRankingLoss(), steps=3, batch_size=8)
     batches = [trainer.collator(batch.tolist()) for batch in trainer.batches.epoch_batches(0)]
     trainer.train()
-    assert trainer.tokens_seen == sum(batch.tokens for batch in batches)
+    assert trainer.spent.tokens == sum(batch.tokens for batch in batches)
 
 
 def test_the_log_has_a_line_a_step_with_the_statistics_of_the_loss(
@@ -202,20 +202,22 @@ def test_the_log_has_a_line_a_step_with_the_statistics_of_the_loss(
 
 
 class Failing(Loss):
-    """Sum of squares, which goes wrong in the given way from the second batch on."""
+    """Sum of squares, which goes wrong in the given way at these calls, from the second on by default."""
 
     needs = Needs(columns=2)
 
-    def __init__(self, how: str) -> None:
+    def __init__(self, how: str, calls: range = range(2, 1000)) -> None:
         super().__init__()
-        self.how, self.calls = how, 0
+        self.how, self.calls, self.bad = how, 0, calls
 
     def forward(self, batch: Embedded) -> LossOutput:
         self.calls += 1
         value = batch.columns[0].square().sum() + batch.columns[1][:, 0].sum()
-        if self.calls >= 2 and self.how == "loss":
+        if self.calls in self.bad and self.how == "loss":
             value = value * math.nan
-        if self.calls >= 2 and self.how == "gradient":
+        if self.calls in self.bad and self.how == "embedding":
+            raise DivergedError("the embeddings hold numbers that are not finite")
+        if self.calls in self.bad and self.how == "gradient":
             value = value + torch.sqrt(0 * value)  # 0, with an infinite derivative
         return LossOutput(value)
 
@@ -234,14 +236,64 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_and_names_the_rows(
     tmp_path: Path,
 ) -> None:
     trainer = make_trainer(
-        pairs, make_encoder(), Failing(how), save_steps=1, max_grad_norm=max_grad_norm, batch_size=6
+        pairs,
+        make_encoder(),
+        Failing(how),
+        save_steps=1,
+        max_grad_norm=max_grad_norm,
+        batch_size=6,
+        max_bad_steps=0,
     )
     rows = ", ".join(str(1001 + row) for row in trainer.batches.epoch_batches(0)[1])
     with pytest.raises(DivergedError) as caught:
         trainer.train()
-    assert str(caught.value).startswith(f"step 2, data rows {rows}: {named}; lower train.learning_rate")
+    assert str(caught.value) == (
+        f"step 2, data rows {rows}: {named}. This is one more than train.max_bad_steps allows (0): "
+        "lower train.learning_rate, or set train.precision to fp32"
+    )
     assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-1"]
     assert all(torch.isfinite(tensor).all() for tensor in trainer.objective.state_dict().values())
+
+
+@pytest.mark.parametrize("how", ["loss", "gradient", "embedding"])
+@pytest.mark.parametrize("max_grad_norm", [1.0, 0.0])
+def test_a_step_that_is_not_finite_never_reaches_the_weights_and_is_named(
+    how: str,
+    max_grad_norm: float,
+    pairs: Examples,
+    make_encoder: Encoder,
+    make_trainer: MakeTrainer,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "log.jsonl"
+    seen: list[dict[str, Tensor]] = []
+
+    class Watching(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            seen.append(weights(trainer.objective.model))
+
+    trainer = make_trainer(
+        pairs,
+        make_encoder(),
+        Failing(how, range(2, 4)),
+        callbacks=lambda objective: [Watching(), StepLog(file, objective)],
+        max_grad_norm=max_grad_norm,
+        batch_size=6,
+        max_bad_steps=2,
+    )
+    trainer.train()
+    first, second, third, fourth = seen
+    assert differing(first, second) == differing(second, third) == []
+    assert differing(third, fourth)
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    batches = trainer.batches.epoch_batches(0)
+    left_out = {entry["step"]: entry["rows"] for entry in entries if "left_out" in entry}
+    assert left_out == {2: [1001 + row for row in batches[1]], 3: [1001 + row for row in batches[2]]}
+    losses = {entry["step"]: entry["loss"] for entry in entries if "loss" in entry}
+    assert losses[2] is losses[3] is None
+    assert losses[1] > 0
+    assert losses[4] > 0
+    assert trainer.left_out.count == 2
 
 
 class Spoiling(TrainerCallback):
@@ -263,6 +315,7 @@ def test_embeddings_that_are_not_finite_stop_the_run_and_name_step_and_rows(
         MultipleNegativesRankingLoss(),
         callbacks=lambda objective: [Spoiling(objective)],
         batch_size=12,
+        max_bad_steps=0,
     )
     with pytest.raises(DivergedError, match=r"^step 3, data rows 1\d{3}, .*… 12 in all: .*column 0, row 0"):
         trainer.train()
@@ -294,7 +347,7 @@ def test_the_encoder_is_left_as_it_was_after_a_failure(
     model = make_encoder()
     before = set(vars(model))
     with pytest.raises(DivergedError):
-        make_trainer(pairs, model, Failing("loss"), precision="bf16").train()
+        make_trainer(pairs, model, Failing("loss"), precision="bf16", max_bad_steps=0).train()
     assert set(vars(model)) == before
 
 
@@ -429,7 +482,7 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_interrupted(
     rest.train(resume_from_checkpoint=str(tmp_path / "checkpoints" / f"checkpoint-{step}"))
     assert rest.state.global_step == 8
     assert differing(weights(whole.objective), weights(rest.objective)) == []
-    assert rest.rows_seen < whole.rows_seen
+    assert (rest.spent.rows, rest.spent.tokens) == (whole.spent.rows, whole.spent.tokens)
 
 
 def test_the_state_of_the_loss_is_in_the_checkpoint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sbert_triplet.reporting import numbers
@@ -30,9 +31,8 @@ def draw(run: RunRecord) -> Section | None:
 def _main(name: str, task: Mapping[str, Any]) -> Change:
     """The main metric of a task, with its adjusted p-value."""
     metric = str(task.get("main_metric"))
-    entry = mapping(mapping(task.get("metrics")).get(metric))
-    adjusted = entry.get("adjusted_p", entry.get("p_value"))
-    return Change.from_json(f"{name} ({metric})", {**entry, "p_value": adjusted})
+    change = Change.from_json(f"{name} ({metric})", mapping(task.get("metrics")).get(metric))
+    return replace(change, p_value=change.decisive_p)
 
 
 def _about(suite: Mapping[str, Any], tasks: int) -> str:

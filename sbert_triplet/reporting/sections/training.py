@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sbert_triplet.data.wording import times
 from sbert_triplet.reporting import charts, numbers
 from sbert_triplet.reporting.html import Html, element, join
 from sbert_triplet.reporting.log import Series
@@ -154,6 +155,12 @@ def _notes(run: RunRecord, series: list[tuple[str, Series]]) -> list[str]:
         for title, found in series
         if found.undefined
     ]
+    if left_out := run.log.left_out:
+        which = ", ".join(str(step) for step in left_out[:10]) + (", …" if len(left_out) > 10 else "")
+        notes.append(
+            f"{times(len(left_out), 'step', 'steps')} left out, in which a number was not finite ({which}); "
+            "nothing of them reached the weights."
+        )
     if run.log.resumed_after:
         notes.append(f"Resumed after step {', '.join(str(step) for step in run.log.resumed_after)}.")
     if run.log.unreadable_lines:

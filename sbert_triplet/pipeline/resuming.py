@@ -1,0 +1,137 @@
+"""Going on with a run that was stopped: from which checkpoint, and that it is the same run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sbert_triplet.encoding.loading import weights_fingerprint
+from sbert_triplet.errors import InputError
+from sbert_triplet.pipeline.gathered import Gathered
+from sbert_triplet.pipeline.start import Encoder
+from sbert_triplet.recipe.model import Recipe
+from sbert_triplet.recipe.reading import load_recipe
+from sbert_triplet.training.checkpoints import Checkpoint, newest
+
+FREE = frozenset({"name", "train.keep", "train.save_steps", "train.report_to", "train.max_bad_steps"})
+"""Keys that may differ: no weight depends on them."""
+ELSEWHERE: dict[str, Any] = {
+    "model": True,
+    "data": {"train", "dev", "test", "corpus"},
+    "losses": {"__all__": {"dataset"}},
+}
+"""Keys that say where something lies: what lies there is compared."""
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A checkpoint, and the recipe and decisions that its run had."""
+
+    checkpoint: Checkpoint
+    recipe: Recipe
+    decisions: Mapping[str, Any]
+
+
+def asked_of(recipe: Recipe, *, smoke: bool = False) -> dict[str, Any]:
+    """What a person asked for, as ``KEY: value``, without what ``FREE`` and ``ELSEWHERE`` name."""
+    plain = recipe.model_dump(mode="json", exclude=ELSEWHERE)
+    flat = {key: value for key, value in _flat(plain) if key not in FREE}
+    return {**flat, "--smoke": smoke}
+
+
+def identity(asked: Mapping[str, Any], recipe_yaml: str, data: Gathered, encoder: Encoder) -> dict[str, Any]:
+    """What a checkpoint says of its run, by which another one is told from it."""
+    return {
+        "asked": dict(asked),
+        "recipe": recipe_yaml,
+        "data": data.fingerprint,
+        "model": weights_fingerprint(encoder.model),
+        "torch": torch.__version__,
+    }
+
+
+def to_resume(
+    folder: Path, recipe: Recipe, *, smoke: bool, force: bool, say: Callable[[str], None]
+) -> Resumed | None:
+    """The newest checkpoint of the run folder that verifies, and the recipe to go on with.
+
+    None where there is no checkpoint. Those that do not verify are said. Raises InputError, unless
+    ``force``, where ``recipe`` asks for something else than the run did, and where no checkpoint verifies.
+    """
+    found, passed = newest(folder / CHECKPOINTS)
+    for each in passed:
+        say(f"warning  {each.folder} is passed over: {each.why}")
+    if found is None:
+        if passed:
+            raise InputError(
+                f"{folder}: no checkpoint is whole ({passed[0].folder.name}: {passed[0].why}); begin anew "
+                "with --overwrite"
+            )
+        return None
+    changed = list(_changes(found.run.get("asked", {}), asked_of(recipe, smoke=smoke)))
+    if changed and not force:
+        raise InputError(
+            f"{folder}: this run was begun otherwise: {'; '.join(changed)}. Put it back, begin anew with "
+            "--overwrite, or go on all the same with --force"
+        )
+    before, decisions = _recorded(str(found.run.get("recipe", "")))
+    return Resumed(found, recipe if changed else _with_free_keys(before, recipe), decisions)
+
+
+def refuse_other_run(
+    resumed: Checkpoint, now: Mapping[str, Any], *, force: bool, say: Callable[[str], None]
+) -> None:
+    """Raise InputError, unless ``force``, where data or base model are not those of the checkpoint."""
+    words = {"data": "the rows of the data", "model": "the weights of the model to start from"}
+    others = [what for key, what in words.items() if resumed.run.get(key) != now[key]]
+    if others and not force:
+        raise InputError(
+            f"{resumed.folder}: {' and '.join(others)} are others than those that the run was begun with. "
+            "Put them back, begin anew with --overwrite, or go on all the same with --force"
+        )
+    if resumed.run.get("torch") != now["torch"]:
+        say(
+            f"note     the checkpoint was written with torch {resumed.run.get('torch')}, and this is "
+            f"{now['torch']}: the last digits may differ from a run that was never stopped"
+        )
+
+
+def _recorded(text: str) -> tuple[Recipe, Mapping[str, Any]]:
+    with tempfile.TemporaryDirectory(prefix="sbert-triplet-") as scratch:
+        file = Path(scratch) / "recipe.yaml"
+        file.write_text(text, encoding="utf-8")
+        loaded = load_recipe(file)
+    return loaded.recipe, loaded.decisions
+
+
+def _with_free_keys(before: Recipe, recipe: Recipe) -> Recipe:
+    """The resolved recipe, with the data and the keys that may differ as they are asked for."""
+    free = {key.partition(".")[2] for key in FREE if key.startswith("train.")}
+    train = before.train.model_copy(update={key: getattr(recipe.train, key) for key in free})
+    return before.model_copy(
+        update={"name": recipe.name, "model": recipe.model, "data": recipe.data, "train": train}
+    )
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            yield f"{key} was {_shown(before.get(key))} and is {_shown(now.get(key))}"
+
+
+def _shown(value: Any) -> str:
+    return "auto" if value is None else str(value)
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, each in value.items():
+        if isinstance(each, Mapping) and each:
+            yield from _flat(each, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", each

@@ -1,0 +1,353 @@
+"""A run that was stopped ends as one that never was; another run is told from it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from torch import Tensor
+
+from sbert_triplet.errors import DivergedError, InputError, MachineError
+from sbert_triplet.pipeline.folder import RunFolder
+from sbert_triplet.training.checkpoints import steps_of
+from sbert_triplet.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tests.pipeline.conftest import Finished, Rows, Tables, Train
+
+STEPS, SAVED, STOPPED = 11, 3, 8
+TRAIN = {"max_steps": STEPS, "save_steps": SAVED, "epochs": 9, "batch_size": 8, "precision": "fp32"}
+"""With a precision: which one is faster is measured, and may be found otherwise another time."""
+LEFT = [3, 6]
+"""The checkpoints of a run that is stopped in its eighth step."""
+
+
+class StopError(Exception):
+    """In the place of whatever ends a run without asking it."""
+
+
+@pytest.fixture
+def train(train: Train, tiny_folder: Path) -> Train:
+    """As ``train``, with as many steps as are asked for, which ``smoke`` does not give."""
+    return functools.partial(train, smoke=False, model=str(tiny_folder))
+
+
+@pytest.fixture
+def stopped_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has training fail when the step of that number, from 1, begins; 0 for never."""
+    plain = Trainer.training_step
+
+    def stopped_in(number: int) -> None:
+        def step(self: Trainer, *given: Any, **named: Any) -> Tensor:
+            if self.state.global_step + 1 == number:
+                raise StopError
+            return plain(self, *given, **named)
+
+        monkeypatch.setattr(Trainer, "training_step", step)
+
+    return stopped_in
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for name in ("candidate", "model")
+        for file in sorted((folder / name).rglob("*.safetensors"))
+    }
+
+
+def figures(finished: Finished) -> dict[str, Any]:
+    """The report without times."""
+    kept = ("metrics", "verdict", "sentence", "shipped", "weight_line", "general", "task")
+    train = {key: finished.report["train"][key] for key in ("steps", "loss_first", "loss_last", "best_step")}
+    return {**{key: finished.report.get(key) for key in kept}, **train}
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """By step; where a step was made twice, the later line."""
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {entry["step"]: entry["loss"] for entry in entries if "loss" in entry}
+
+
+def scored(tables: Tables) -> Rows:
+    return [
+        {"text1": tables.question(n), "text2": tables.answer(n + n % 3), "score": (n % 5) / 4}
+        for n in range(60)
+    ]
+
+
+KINDS: dict[str, tuple[Callable[[Tables], Rows], dict[str, Any]]] = {
+    "pairs": (lambda tables: tables.pairs(), {}),
+    "labels": (lambda tables: tables.labelled(), {}),
+    "scores": (scored, {}),
+    "best on dev": (
+        lambda tables: tables.pairs(90),
+        {"train": {"eval_steps": 2, "patience": 3, "learning_rate": 0.01}, "evaluate": {"dev": 0.2}},
+    ),
+    "curriculum": (lambda tables: tables.labelled(), {"curriculum": {"order": "curriculum"}}),
+    "negatives mined anew": (
+        lambda tables: tables.pairs(),
+        {"mine": {"negatives": 1, "refresh": 2}, "train": {"eval_steps": 4}},
+    ),
+    "momentum encoder": (lambda tables: tables.pairs(), {"loss": {"name": "moco", "queue_size": 32}}),
+    "learned metric": (
+        lambda tables: tables.labelled(),
+        {
+            "loss": {
+                "name": "triplet",
+                "distance": {"name": "mahalanobis", "form": "diagonal"},
+                "margin": 0.3,
+                "miner": "all",
+            }
+        },
+    ),
+    "gradient cache": (lambda tables: tables.pairs(), {"train": {"chunk_tokens": 64}}),
+    "bf16": (lambda tables: tables.pairs(), {"train": {"precision": "bf16"}}),
+}
+
+
+SHORT = ("best on dev", "negatives mined anew", "momentum encoder")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in SHORT else pytest.param(kind, marks=pytest.mark.long) for kind in KINDS]
+)
+def test_a_resumed_run_ends_bit_for_bit_like_one_that_was_never_stopped(
+    kind: str, tables: Tables, train: Train, stopped_in: Callable[[int], None]
+) -> None:
+    rows, sections = KINDS[kind]
+    data = tables.write("rows.jsonl", rows(tables))
+    sections = {**sections, "train": {**TRAIN, **sections.get("train", {})}}
+    whole = train(data, "whole", **sections)
+    stopped_in(STOPPED)
+    with pytest.raises(StopError):
+        train(data, "stopped", **sections)
+    assert steps_of(Path("stopped/checkpoints")) == LEFT
+    assert not (Path("stopped") / "report.json").exists()
+    stopped_in(0)
+    resumed = train(data, "stopped", resume=True, **sections)
+    assert "Going on after step 6, from stopped/checkpoints/checkpoint-6" in resumed.said
+    assert digests(Path("stopped")) == digests(Path("whole")) != {}
+    assert figures(resumed) == figures(whole)
+    assert losses(Path("stopped")) == losses(Path("whole"))
+
+
+@pytest.fixture
+def stopped(tables: Tables, train: Train, stopped_in: Callable[[int], None]) -> str:
+    """The data of a run in ``out`` that was stopped after its sixth step."""
+    data = tables.write("rows.csv", tables.pairs())
+    stopped_in(STOPPED)
+    with pytest.raises(StopError):
+        train(data, train=TRAIN)
+    stopped_in(0)
+    return data
+
+
+def test_after_the_last_step_nothing_is_trained_again(
+    tables: Tables, train: Train, stopped_in: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was stopped while it was measured goes on with measuring."""
+    data = tables.write("rows.csv", tables.pairs())
+    whole = train(data, "whole", train=TRAIN)
+    module = "sbert_triplet.pipeline.job.gather_evidence"
+    with monkeypatch.context() as patched:
+        patched.setattr(module, lambda *_, **__: (_ for _ in ()).throw(StopError()))
+        with pytest.raises(StopError):
+            train(data, train=TRAIN)
+    assert steps_of(Path("out/checkpoints"))[-1] == STEPS
+    stopped_in(1)
+    resumed = train(data, train=TRAIN, resume=True)
+    assert digests(Path("out")) == digests(Path("whole"))
+    assert figures(resumed) == figures(whole)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_named(stopped: str, train: Train) -> None:
+    whole = train(stopped, "whole", train=TRAIN)
+    file = Path("out/checkpoints/checkpoint-6/optimizer.pt")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    resumed = train(stopped, train=TRAIN, resume=True)
+    assert "checkpoint-6 is passed over: optimizer.pt is damaged: its SHA-256 is another" in resumed.text
+    assert "Going on after step 3, from out/checkpoints/checkpoint-3" in resumed.said
+    assert digests(Path("out")) == digests(Path("whole"))
+    assert figures(resumed) == figures(whole)
+
+
+def test_a_run_without_any_whole_checkpoint_is_refused(stopped: str, train: Train) -> None:
+    for step in LEFT:
+        (Path("out/checkpoints") / f"checkpoint-{step}" / "manifest.json").unlink()
+    with pytest.raises(
+        InputError, match=r"no checkpoint is whole \(checkpoint-6: manifest\.json is missing\)"
+    ):
+        train(stopped, train=TRAIN, resume=True)
+
+
+def test_a_changed_recipe_is_refused_with_the_keys_that_differ(stopped: str, train: Train) -> None:
+    with pytest.raises(InputError) as caught:
+        train(stopped, train={**TRAIN, "learning_rate": 0.001, "schedule": "cosine"}, resume=True)
+    assert str(caught.value) == (
+        "out: this run was begun otherwise: train.learning_rate was auto and is 0.001; train.schedule was "
+        "linear and is cosine. Put it back, begin anew with --overwrite, or go on all the same with --force"
+    )
+    assert steps_of(Path("out/checkpoints")) == LEFT
+    forced = train(stopped, train={**TRAIN, "schedule": "cosine"}, resume=True, force=True)
+    assert forced.report["train"]["steps"] == STEPS
+
+
+def test_keys_that_change_no_weight_may_differ(stopped: str, train: Train) -> None:
+    resumed = train(stopped, train={**TRAIN, "keep": 5, "save_steps": 1}, resume=True)
+    assert steps_of(Path("out/checkpoints")) == [3, 6, 7, 8, 9, 10, 11][-5:]
+    assert resumed.report["train"]["steps"] == STEPS
+
+
+def test_changed_data_are_refused(stopped: str, tables: Tables, train: Train) -> None:
+    rows = tables.pairs()
+    tables.write(stopped, [*rows[:-1], {**rows[-1], "answer": "another answer"}])
+    with pytest.raises(InputError, match="the rows of the data are others than those that the run was begun"):
+        train(stopped, train=TRAIN, resume=True)
+    assert steps_of(Path("out/checkpoints")) == LEFT
+
+
+def test_data_that_lie_elsewhere_are_the_same(stopped: str, train: Train) -> None:
+    Path("moved").mkdir()
+    moved = str(Path(stopped).rename(Path("moved") / "rows.csv"))
+    resumed = train(moved, train=TRAIN, resume=True)
+    assert "Going on after step 6" in resumed.text
+
+
+def test_a_stopped_run_is_not_begun_anew_by_mistake(stopped: str, train: Train) -> None:
+    with pytest.raises(InputError) as caught:
+        train(stopped, train=TRAIN)
+    assert str(caught.value) == (
+        "out: holds a run that was stopped, with a checkpoint of step 6: go on with --resume, name another "
+        "folder with --out, or give --overwrite to begin anew"
+    )
+    anew = train(stopped, train=TRAIN, overwrite=True)
+    assert "Going on" not in anew.text
+
+
+def test_without_a_checkpoint_the_run_begins_with_the_first_step(tables: Tables, train: Train) -> None:
+    data = tables.write("rows.csv", tables.pairs())
+    begun = train(data, train=TRAIN, resume=True)
+    assert "No checkpoint in out: the run begins with the first step" in begun.said
+
+
+def test_a_finished_run_has_nothing_left_to_do(tables: Tables, train: Train) -> None:
+    data = tables.write("rows.csv", tables.pairs())
+    first = train(data, train=TRAIN)
+    before = digests(Path("out"))
+    again = train(data, train=TRAIN, resume=True)
+    assert again.said == ["out: this run is finished, nothing is left to do"]
+    assert again.report == json.loads(json.dumps(first.report))
+    assert digests(Path("out")) == before
+
+
+def test_a_run_that_was_replacing_a_finished_one_goes_on(
+    tables: Tables, train: Train, stopped_in: Callable[[int], None]
+) -> None:
+    data = tables.write("rows.csv", tables.pairs())
+    other = {**TRAIN, "learning_rate": 0.01}
+    train(data, train=TRAIN)
+    whole = train(data, "whole", train=other)
+    stopped_in(STOPPED)
+    with pytest.raises(StopError):
+        train(data, train=other, overwrite=True)
+    stopped_in(0)
+    resumed = train(data, train=other, resume=True)
+    assert figures(resumed) == figures(whole)
+    assert digests(Path("out")) == digests(Path("whole"))
+    assert not (Path("out") / ".replaced").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resume": True, "overwrite": True}, "--resume and --overwrite: give one of them"),
+        ({"force": True}, "--force: goes with --resume"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    options: dict[str, bool], message: str, tables: Tables, train: Train
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(tables.write("rows.csv", tables.pairs()), **options)
+
+
+def test_a_second_run_on_one_folder_is_refused(stopped: str, train: Train) -> None:
+    """The other one is another process, which the system lets go of the folder when it is gone."""
+    script = (
+        "import sys, pathlib; from sbert_triplet.pipeline.folder import RunFolder\n"
+        "with RunFolder(pathlib.Path('out')).alone(): print('in', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "in\n"
+    try:
+        with pytest.raises(InputError, match="out: another run is writing here; wait until it has ended"):
+            train(stopped, train=TRAIN, resume=True)
+    finally:
+        other.kill()
+        other.communicate()
+    assert "Going on after step 6" in train(stopped, train=TRAIN, resume=True).text
+
+
+def test_the_folder_is_let_go_of_in_the_end(tmp_path: Path) -> None:
+    for _ in range(2):
+        with RunFolder(tmp_path).alone():
+            pass
+
+
+def test_a_run_with_too_many_bad_steps_ends_with_the_last_good_checkpoint(
+    tables: Tables, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_get_grad_norm", _spoiled(Trainer._get_grad_norm, 4))
+    data = tables.write("rows.csv", tables.pairs())
+    with pytest.raises(DivergedError) as caught:
+        train(data, train={**TRAIN, "max_bad_steps": 3})
+    assert str(caught.value).startswith("step 8, data rows ")
+    assert "one more than train.max_bad_steps allows (3) after 3 steps that were left out" in str(
+        caught.value
+    )
+    assert "The last good checkpoint is that of step 6 (out/checkpoints/checkpoint-6)" in str(caught.value)
+
+
+def _spoiled(plain: Callable[..., Tensor], after: int) -> Callable[..., Tensor]:
+    def norm(self: Trainer, *given: Any, **named: Any) -> Tensor:
+        if self.state.global_step >= after:
+            self._bad = "the loss is nan"
+        return plain(self, *given, **named)
+
+    return norm
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_there_is(
+    tables: Tables, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Trainer._save_optimizer_and_scheduler
+
+    def save(self: Trainer, folder: str) -> None:
+        if self.state.global_step == 6:
+            raise OSError(28, "No space left on device")
+        plain(self, folder)
+
+    data = tables.write("rows.csv", tables.pairs())
+    whole = train(data, "whole", train=TRAIN)
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_save_optimizer_and_scheduler", save)
+        with pytest.raises(
+            MachineError, match=r"the checkpoint of step 6 could not be written .*No space left"
+        ):
+            train(data, train=TRAIN)
+    assert steps_of(Path("out/checkpoints")) == [3]
+    resumed = train(data, train=TRAIN, resume=True)
+    assert figures(resumed) == figures(whole)

@@ -1,0 +1,33 @@
+"""The short form of what is done to runs on purpose: kills, damaged checkpoints, full disks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.long
+Load = Callable[[str], Any]
+
+
+def test_short_form(load: Load) -> None:
+    """Six kills of ours, two of the stock trainer, each file damaged, three full disks."""
+    command = load("crash")
+    kept: list[int] = []
+    arguments = command.parsed(["--short"])
+    results = command.measured(arguments, {}, lambda found: kept.append(len(found)))
+    assert kept == [1, 2, 3, 4]
+    killed = sum(run["inside a save"] + run["elsewhere"] for run in results["kills"])
+    assert killed == 6
+    assert all(run["identical"] and not run["traceback"] for run in results["kills"])
+    assert 1 <= len(results["stock"]) <= 2
+    damage = results["damage"]
+    assert damage["taken"] == 0
+    assert damage["passed over"] + damage["harmless"] == damage["cases"] == 4 * damage["files"]
+    assert len(results["disk"]) == 3
+    for run in results["disk"]:
+        assert (run["exit code"], run["space named"], run["traceback"]) == (3, True, False)
+        assert run["identical"]
+        assert (run["last good"], run["passed over"]) == (9, 0)
+    assert "| SIGKILL, resumed | 6, 3 inside a save | 6 |" in command.table(results)
