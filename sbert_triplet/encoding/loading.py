@@ -108,7 +108,8 @@ def load_model(
     Weights that the files lack (a pooler that nothing uses) are the same at every load, and torch's
     random generator is left as it was.
     ``max_length`` shortens the encoder's own limit; ``prompts`` (of "query" and "document")
-    replace the model's where given, an empty one for none. Raises ModelError with the reason in one line.
+    replace the model's where given, an empty one for none. Raises ModelError with the reason in one line,
+    also for weights that are not finite.
     """
     resolved = resolve_model(name) if isinstance(name, str) else name
     vet_model(resolved.path, resolved.name)
@@ -124,6 +125,13 @@ def load_model(
             )
     except Exception as error:
         raise ModelError(f"model {resolved.name}: cannot be loaded ({first_line(error)})") from error
+    spoiled = [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
+    if spoiled:
+        more = f" and {len(spoiled) - 1} more" if len(spoiled) > 1 else ""
+        raise ModelError(
+            f"model {resolved.name}: weights that are not finite (NaN or infinity), in {spoiled[0]}{more}; "
+            "they were damaged, or saved by a training that diverged: take another copy"
+        )
     if max_length is not None:
         limit = position_limit(model)
         if limit is not None and max_length > limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,18 +120,19 @@ class Negatives:
             _logger.warning("%s: somebody has marked rows; the file stays as it is", suspects)
         else:
             write_table(self.mined.suspects, suspects)
-        self.write_counts(home, rounds)
-
-    def write_counts(self, home: Path, rounds: Sequence[Round] = ()) -> None:
-        """``counts.json`` alone."""
-        listed = {"rounds": [each.as_json() for each in rounds]} if rounds else {}
-        RunFolder(home / NEGATIVES).write_json(COUNTS, self.as_json() | listed)
+        write_counts(home, self.as_json(), rounds)
 
     def _marked(self) -> dict[str, int]:
         marks = self.marks
         pairs = (marks.positives, marks.negatives, marks.ignored)
         counts = {name: len(part) for name, part in zip(MARKS, pairs, strict=True)}
         return counts | {"of texts that are not in the data": marks.unknown}
+
+
+def write_counts(home: Path, counts: Mapping[str, Any], rounds: Sequence[Round] = ()) -> None:
+    """``counts.json`` of a run folder: of the negatives that lie beside it, and of the rounds so far."""
+    listed = {"rounds": [each.as_json() for each in rounds]} if rounds else {}
+    RunFolder(home / NEGATIVES).write_json(COUNTS, {**counts, **listed})
 
 
 def with_mined_negatives(setting: Setting) -> tuple[Rows, Negatives | None]:

@@ -255,6 +255,7 @@ def _training(ready: Prepared, trained: Trained) -> dict[str, Any]:
     return {
         "steps": trained.steps,
         "seconds": round(trained.seconds, 2),
+        "saving_seconds": round(trained.saving, 2),
         "rows_per_second": round(trained.rows / seconds, 2),
         "tokens_per_second": round(trained.tokens / seconds, 1),
         "peak_memory_bytes": peak_memory_bytes(ready.encoder.model.device),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from sbert_triplet.data.contrastive import contrastive_rows
 from sbert_triplet.data.examples import Ragged
 from sbert_triplet.mining.mined import Mined
-from sbert_triplet.pipeline.mining import Negatives, mine_round
+from sbert_triplet.pipeline.folder import NEGATIVES
+from sbert_triplet.pipeline.mining import COUNTS, Negatives, mine_round, write_counts
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.training.callbacks import StepLog
 from sbert_triplet.training.collate import Collator
@@ -45,17 +47,15 @@ class Refresh:
 
 
 class _Rounds:
-    """The rounds of one training; ``latest``: the negatives that it uses."""
+    """The rounds of one training; ``found``: what the last one mined."""
 
     def __init__(self, refresh: Refresh, home: Path) -> None:
-        self.refresh, self.home, self.latest = refresh, home, refresh.first
+        self.refresh, self.home, self.found = refresh, home, refresh.first
 
     def mine(self, number: int) -> Mined:
         first = self.refresh.first
-        found = mine_round(self.refresh.setting, number, first.marks, first.scorer)
-        if len(found.mined.negatives.values):
-            self.latest = found
-        return found.mined
+        self.found = mine_round(self.refresh.setting, number, first.marks, first.scorer)
+        return self.found.mined
 
     def use(self, negatives: Ragged) -> None:
         """Spread what was mined over the rows of the collator: behind their own, as often as a row comes."""
@@ -68,7 +68,10 @@ class _Rounds:
             give_negatives(self.refresh.collator, rows.negatives)
 
     def write(self, rounds: Sequence[Round]) -> None:
+        """Negatives that are used; of a round that found none, that there was one."""
         if rounds[-1].used:
-            self.latest.write(self.home, rounds)
-        else:
-            self.latest.write_counts(self.home, rounds)
+            self.found.write(self.home, rounds)
+            return
+        # Those that are used lie there, with their counts: a resumed run did not mine them itself.
+        counts = json.loads((self.home / NEGATIVES / COUNTS).read_text(encoding="utf-8"))
+        write_counts(self.home, counts, rounds)

@@ -48,12 +48,15 @@ class Score(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training did. ``documents_seen``: as of the data, with the negatives of every round; ``left_out``:
-    steps in which a number was not finite.
+    """What training did, in ``seconds``, ``saving`` of which it waited for checkpoints.
+
+    ``documents_seen``: as of the data, with the negatives of every round; ``left_out``: steps in which a
+    number was not finite.
     """
 
     steps: int
     seconds: float
+    saving: float
     rows: int
     tokens: int
     losses: tuple[float, ...]
@@ -113,6 +116,7 @@ def train(
     return Trained(
         steps=int(trainer.state.global_step),
         seconds=trainer.spent.seconds,
+        saving=trainer.spent.saving,
         rows=trainer.spent.rows,
         tokens=trainer.spent.tokens,
         losses=tuple(log.losses),

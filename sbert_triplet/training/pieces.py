@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -32,10 +33,14 @@ class OwnState:
 
 @dataclass
 class Spent:
-    """What all steps took so far, also those before a run was resumed: ``rows``, ``tokens``, time."""
+    """What all steps took so far, also those before a run was resumed: ``rows``, ``tokens``, time.
+
+    ``saving``: seconds, of all, in which the training waited for a checkpoint.
+    """
 
     rows: int = 0
     tokens: int = 0
+    saving: float = 0.0
     _before: float = 0.0
     _since: float | None = None
 
@@ -51,15 +56,24 @@ class Spent:
         """Count no further time."""
         self._before, self._since = self.seconds, None
 
+    @contextmanager
+    def waiting_for_checkpoint(self) -> Iterator[None]:
+        """Count what goes by inside as ``saving``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.saving += time.perf_counter() - start
+
     def state(self) -> Mapping[str, Tensor]:
         return {
             "counts": torch.tensor([self.rows, self.tokens]),
-            "seconds": torch.tensor(self.seconds, dtype=torch.float64),
+            "seconds": torch.tensor([self.seconds, self.saving], dtype=torch.float64),
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self.rows, self.tokens = (int(count) for count in state["counts"])
-        self._before = float(state["seconds"])
+        self._before, self.saving = state["seconds"].tolist()
         self._since = None if self._since is None else time.perf_counter()
 
 

@@ -133,7 +133,8 @@ class Trainer(SentenceTransformerTrainer):
             found = super().train(*args, **kwargs)
             self._refuse_spoiled_weights()
             self.left_out.refuse_all(self.state.global_step)
-            self.checkpoints.settle()
+            with self.spent.waiting_for_checkpoint():
+                self.checkpoints.settle()
             return found
         finally:
             with suppress(MachineError):
@@ -226,6 +227,10 @@ class Trainer(SentenceTransformerTrainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Everything that the next step depends on, written by the leading process."""
+        with self.spent.waiting_for_checkpoint():
+            self._write_checkpoint()
+
+    def _write_checkpoint(self) -> None:
         self._refuse_spoiled_weights()
         draws = from_all(generators(self.args.device))
         if not self.args.should_save:

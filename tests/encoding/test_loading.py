@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -205,6 +206,20 @@ def test_damaged_weights_are_reported_in_one_line(saved: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         load_model(str(saved), device="cpu")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(
+    encoder: SentenceTransformer, tmp_path: Path, value: float
+) -> None:
+    spoiled = copy.deepcopy(encoder)
+    name, weight = next(iter(spoiled.named_parameters()))
+    with torch.no_grad():
+        weight.view(-1)[3] = value
+    spoiled.save(str(tmp_path / "spoiled"), create_model_card=False)
+    with pytest.raises(ModelError, match="not finite") as caught:
+        load_model(str(tmp_path / "spoiled"), device="cpu")
+    assert f", in {name}; " in str(caught.value)
 
 
 def test_pickled_weights_are_not_read(saved: Path) -> None:

@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 from sbert_triplet.data.examples import Ragged
 from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline import job, plan, refresh
+from sbert_triplet.pipeline.folder import finite
 from sbert_triplet.pipeline.job import Options, Prepared, prepare, run
 from sbert_triplet.pipeline.mining import Negatives, mine_round
 from sbert_triplet.pipeline.mining_alone import mine
 from sbert_triplet.recipe.reading import load_recipe, recipe_from
+from sbert_triplet.training.refresh import Round
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Finished, Tables, Train
@@ -240,6 +242,27 @@ def emptied(found: Negatives) -> Negatives:
     none = Ragged.from_lists([[]] * len(mined))
     counts = replace(mined.counts, chosen=0)
     return replace(found, mined=replace(mined, negatives=none, scores=np.zeros(0), counts=counts))
+
+
+def test_a_round_without_negatives_keeps_the_counts_of_those_that_an_earlier_process_mined(
+    tables: Tables, tiny_folder: Path, small: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = small("whole", {"refresh": 2}, train={"max_steps": 5})
+    before = counts_of(whole.run.folder)
+    sections: dict[str, Any] = {"model": str(tiny_folder), "mine": {"negatives": 2, "refresh": 2}}
+    sections |= {"data": tables.write("pairs.csv", tables.pairs()), "train": {"max_steps": 5}}
+    ready = prepared(sections, replace(QUIET, device="cpu"))
+    assert ready.plan.refresh is not None
+    first = ready.plan.refresh.first
+    resumed = refresh._Rounds(ready.plan.refresh, whole.run.folder)
+    monkeypatch.setattr(refresh, "mine_round", lambda *_: emptied(first))
+    assert resumed.mine(3).counts.chosen == 0
+    made = [Round(0, 1.0, 9), Round(2, 1.0, 9), Round(6, 1.0, 0, used=False)]
+    resumed.write(made)
+    after = counts_of(whole.run.folder)
+    assert after.pop("rounds") == [finite(each.as_json()) for each in made]
+    before.pop("rounds")
+    assert after == before
 
 
 def test_a_round_that_leaves_no_negative_ends_no_run(

@@ -107,9 +107,14 @@ def assert_schema(report: dict[str, Any]) -> None:
     assert report["verdict"] in ("better", "not shown better", "worse")
     assert report["shipped"] in ("tuned", "base")
     assert set(report["pool"]) == {"queries", "documents", "documents_seen_in_training"}
-    assert {"steps", "seconds", "rows_per_second", "tokens_per_second", "peak_memory_bytes"} <= set(
-        report["train"]
-    )
+    assert {
+        "steps",
+        "seconds",
+        "saving_seconds",
+        "rows_per_second",
+        "tokens_per_second",
+        "peak_memory_bytes",
+    } <= set(report["train"])
     assert report["general"]["n"] >= 300
     assert len(report["general"]["topics"]) >= 10
     assert re.fullmatch(r"[0-9a-f]{64}", report["data"]["fingerprint"])
