@@ -17,8 +17,9 @@ from paces import FEWEST_STEPS, step_seconds, timed_run
 from runs import figures_of
 
 from sbert_triplet.encoding.loading import EMBEDDED_MODEL
-from sbert_triplet.pipeline.job import Options, load
 from sbert_triplet.pipeline.mining import mine_negatives
+from sbert_triplet.pipeline.options import Options
+from sbert_triplet.pipeline.preparing import load
 from sbert_triplet.pipeline.request import Request
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.recipe.model import Recipe

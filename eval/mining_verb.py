@@ -11,9 +11,9 @@ from mining_cases import NEGATIVES
 from mining_process import only_cache
 
 from sbert_triplet.pipeline.folder import NEGATIVES as FOLDER
-from sbert_triplet.pipeline.job import Options
 from sbert_triplet.pipeline.mining import COUNTS, MINED
 from sbert_triplet.pipeline.mining_alone import mine
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.reading import recipe_from
 

@@ -16,7 +16,7 @@ from quality_plan import PAIRS, RETRIEVAL, SHIPPED, TUNED, Job, Plan, Results, S
 from quality_sets import JUDGED
 
 from sbert_triplet.pipeline.api import train
-from sbert_triplet.pipeline.job import Options, Run
+from sbert_triplet.pipeline.options import Options, Run
 from sbert_triplet.pipeline.request import read_request
 
 BASE_MEASURED, BEGUN, ENDED = "Measuring the base model", "Training:", "Trained "

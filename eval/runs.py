@@ -11,7 +11,8 @@ from typing import Any
 
 from record import RESULTS, write
 
-from sbert_triplet.pipeline.job import Options, run
+from sbert_triplet.pipeline.job import run
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.pipeline.request import Request
 from sbert_triplet.terminal import Terminal, quiet
 

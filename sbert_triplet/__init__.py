@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sbert_triplet.losses.names import build_loss
     from sbert_triplet.pipeline.api import evaluate, train
     from sbert_triplet.pipeline.evaluating import Evaluation
-    from sbert_triplet.pipeline.job import Options, Run
+    from sbert_triplet.pipeline.options import Options, Run
     from sbert_triplet.recipe.model import Recipe
     from sbert_triplet.recipe.reading import read_recipe
     from sbert_triplet.training.callbacks import AfterStep

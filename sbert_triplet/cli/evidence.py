@@ -101,8 +101,8 @@ def evaluate(
     """Compare models on the same tasks: quality with intervals, speed, size; BM25 beside retrieval."""
     with guarded(debug):
         from sbert_triplet.pipeline.evaluating import carry_out
-        from sbert_triplet.pipeline.job import Options
         from sbert_triplet.pipeline.measurements import Asked
+        from sbert_triplet.pipeline.options import Options
 
         terminal = Terminal()
         asked = Asked(

@@ -75,7 +75,8 @@ def train(
 ) -> None:
     """Train on your data and compare base and tuned model on held-out rows."""
     with guarded(debug):
-        from sbert_triplet.pipeline.job import Options, run
+        from sbert_triplet.pipeline.job import run
+        from sbert_triplet.pipeline.options import Options
 
         terminal, roles = Terminal(), roles_given(anchor, positive, negative, label, score, weight)
         request = requested(terminal, source, roles, set_, model=model, max_steps=max_steps, name=name)
@@ -116,7 +117,8 @@ def check(
 ) -> None:
     """Look at the data: roles, splits, duplicates, conflicts, leaks, lengths, expected time."""
     with guarded(debug):
-        from sbert_triplet.pipeline.job import Options, check
+        from sbert_triplet.pipeline.checking_alone import check
+        from sbert_triplet.pipeline.options import Options
 
         terminal, roles = Terminal(), roles_given(anchor, positive, negative, label, score, weight)
         request = requested(terminal, source, roles, set_, model=model)
@@ -151,8 +153,8 @@ def mine(
 ) -> None:
     """Mine hard negatives for the training rows, with the audit of suspects; nothing is trained."""
     with guarded(debug):
-        from sbert_triplet.pipeline.job import Options
         from sbert_triplet.pipeline.mining_alone import mine
+        from sbert_triplet.pipeline.options import Options
 
         terminal, roles = Terminal(), roles_given(anchor, positive, negative, label, score, weight)
         request = requested(terminal, source, roles, set_, model=model, name=name, mines=True)

@@ -12,8 +12,9 @@ import datasets
 from sbert_triplet.data.memory import IN_MEMORY
 from sbert_triplet.errors import DataError, InputError
 from sbert_triplet.pipeline.evaluating import Evaluation, carry_out
-from sbert_triplet.pipeline.job import Options, Run, run
+from sbert_triplet.pipeline.job import run
 from sbert_triplet.pipeline.measurements import Asked
+from sbert_triplet.pipeline.options import Options, Run
 from sbert_triplet.pipeline.request import Request, is_recipe, read_request, run_name
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.writing import inline_yaml, plain

@@ -31,9 +31,9 @@ from sbert_triplet.pipeline.contenders import Contender, contenders, loaded, see
 from sbert_triplet.pipeline.evaluation_record import evaluation_record
 from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import EVALUATION, PREDICTIONS, UNFINISHED, RunFolder
-from sbert_triplet.pipeline.job import Options, working_place
 from sbert_triplet.pipeline.measured_data import MeasuredOn, measured_data
 from sbert_triplet.pipeline.measurements import Asked, Loaded, Measurements
+from sbert_triplet.pipeline.options import Options, working_place
 from sbert_triplet.pipeline.predictions import write_items
 from sbert_triplet.pipeline.seen import items_seen_by_run, seen_in_words
 from sbert_triplet.pipeline.start import chosen_threads, device_named

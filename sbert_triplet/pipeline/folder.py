@@ -6,19 +6,13 @@ import contextlib
 import json
 import os
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sbert_triplet.errors import InputError, MachineError
+from sbert_triplet.pipeline.folder_lock import FolderLock
 from sbert_triplet.recipe.writing import HEADER
 from sbert_triplet.training.checkpoints import remove_remains, steps_of
-
-if sys.platform == "win32":
-    fcntl = None
-else:
-    import fcntl
 
 FINISHED = "report.json"
 RECIPE = "recipe.yaml"
@@ -54,23 +48,14 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: list[Path] = []
-        self._alone, self._held = False, -1
+        self._lock = FolderLock(path)
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> contextlib.AbstractContextManager[None]:
         """Keep every other run out of the folder, from now on or from when it is made.
 
-        Raises InputError where another one is in it. The system lets go of what is held when this process
-        ends, however it ends.
+        Raises InputError where another one is in it.
         """
-        self._alone = True
-        self._hold()
-        try:
-            yield
-        finally:
-            if self._held >= 0:
-                os.close(self._held)
-            self._alone, self._held = False, -1
+        return self._lock.wanted()
 
     @property
     def finished(self) -> bool:
@@ -169,7 +154,7 @@ class RunFolder:
                 f"{_size(needed_bytes)}; free some, or name a folder on another disk with --out"
             )
         self._make()
-        self._hold()
+        self._lock.take()
         self._remove_staged()
         remove_remains(self.checkpoints)
         if resumed:
@@ -246,23 +231,6 @@ class RunFolder:
         except (OSError, ValueError):
             pass
         return _has(self.path / FINISHED, "verdict")
-
-    def _hold(self) -> None:
-        if fcntl is None or not self._alone or self._held >= 0 or not self.path.is_dir():
-            return
-        held = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(held)
-            raise InputError(
-                f"{self.path}: another run is writing here; wait until it has ended, or name another folder "
-                "with --out"
-            ) from error
-        except OSError:
-            os.close(held)  # a file system without locks
-            return
-        self._held = held
 
     def _make(self) -> None:
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]

@@ -3,118 +3,34 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformers import set_seed
-
 from sbert_triplet.data.wording import times
-from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.errors import GainNotShownError, InputError
-from sbert_triplet.evaluation.audit import Audit
-from sbert_triplet.evaluation.held_out import HeldOut
-from sbert_triplet.evaluation.suites import LoadedSuite
 from sbert_triplet.pipeline.checking import (
-    audit_data,
     duration,
-    expected,
-    lengths_in_words,
-    notes_on_prompts,
 )
 from sbert_triplet.pipeline.comparison import gather_evidence
 from sbert_triplet.pipeline.conclusion import conclude, no_gain
-from sbert_triplet.pipeline.decide import BYTES_A_PARAMETER, choose_metrics
-from sbert_triplet.pipeline.documents import documents_seen
-from sbert_triplet.pipeline.evidence import Evidence, measured_on, refuse_unknown_slices
+from sbert_triplet.pipeline.decide import BYTES_A_PARAMETER
+from sbert_triplet.pipeline.evidence import Evidence
 from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import FINISHED, RunFolder
-from sbert_triplet.pipeline.gather import Gatherer
-from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.learning_curve import curve_up_to_now, points_of_curve
 from sbert_triplet.pipeline.marks import refuse_to_lose_marks
-from sbert_triplet.pipeline.measured_data import suite_of
+from sbert_triplet.pipeline.options import Options, Run, Say, working_place
 from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
-from sbert_triplet.pipeline.plan import Plan, plan_training
-from sbert_triplet.pipeline.recorded import recorded_yaml
+from sbert_triplet.pipeline.preparing import Prepared, prepare, refuse_errors
 from sbert_triplet.pipeline.resuming import Resumed, asked_of, identity, refuse_other_run, to_resume
-from sbert_triplet.pipeline.smoke import smoke
-from sbert_triplet.pipeline.start import Encoder, chosen_threads, device_named, load_encoder
-from sbert_triplet.pipeline.tasks import Setting
+from sbert_triplet.pipeline.start import chosen_threads
 from sbert_triplet.pipeline.training import Keeping, train
 from sbert_triplet.pipeline.weight_line import LineSearch
-from sbert_triplet.processes import join, leads
+from sbert_triplet.processes import leads
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.reporting.report import write_report
-from sbert_triplet.training.checkpoints import Checkpoint, steps_of
-from sbert_triplet.training.sharding import refuse_parted_encoder
-
-Say = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a run is carried out; nothing of this changes its result.
-
-    ``say`` is given lines for people, ``progress`` (what, done, all) while something takes long.
-    ``command`` is what repeats the run. ``decisions`` are those that a resolved recipe recorded. ``resume``:
-    go on from the newest checkpoint in the run folder, where there is one; ``force``: also where recipe or
-    data have changed since.
-    """
-
-    overwrite: bool = False
-    resume: bool = False
-    force: bool = False
-    smoke: bool = False
-    require_gain: bool = False
-    device: str | None = None
-    command: str | None = None
-    say: Say = print
-    progress: Progress | None = None
-    decisions: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its folder, ``report.json`` as read, and the audit of the data, where one was made."""
-
-    folder: Path
-    report: Mapping[str, Any]
-    audit: Audit | None = None
-
-    @property
-    def model(self) -> Path:
-        """The model to ship."""
-        return self.folder / "model"
-
-    @property
-    def better(self) -> bool:
-        """Whether ``model`` is shown better than the base model, which ships where dev chose it as well."""
-        return self.report.get("verdict") == "better" and self.report.get("shipped") != "base"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that is known before the first step."""
-
-    recipe: Recipe
-    data: Gathered
-    encoder: Encoder
-    tokens: TokenTable
-    audit: Audit
-    plan: Plan
-    held_out: HeldOut
-    dev: HeldOut | None
-    recipe_yaml: str
-    scratch: Path
-    suite: LoadedSuite | None = None
-    folder: Path | None = None
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    resumed: Checkpoint | None = None
+from sbert_triplet.training.checkpoints import steps_of
 
 
 def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None) -> Run:
@@ -187,16 +103,6 @@ def _finished_before(place: Path, say: Say) -> Run:
     return Run(place, report)
 
 
-@contextmanager
-def working_place(out: Path, options: Options) -> Iterator[tuple[Path, Path, Options]]:
-    """A folder for passing files, and where and how this process works: only the leading one is heard."""
-    with tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as name:
-        scratch = Path(name)
-        if not leads():
-            out, options = scratch / "run", replace(options, say=lambda _: None, progress=None)
-        yield scratch, out, options
-
-
 def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, Any]:
     """Measure, train, measure again, save and report; returns ``report.json``, nothing but in the leader."""
     run = identity(ready.asked, ready.recipe_yaml, ready.data, ready.encoder)
@@ -247,109 +153,6 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     write_report(home.path)
     home.finish()
     return report
-
-
-def prepare(
-    recipe: Recipe, scratch: Path, folder: Path | None, options: Options, *, set_aside: bool = False
-) -> Prepared:
-    """Load data and encoder, audit, and decide what was left open.
-
-    ``set_aside``: rows that cannot be used are found by the audit; else the recipe decides whether
-    they are refused.
-    """
-    recipe, data, encoder = load(recipe, scratch, folder, options, set_aside=set_aside)
-    metrics = choose_metrics(recipe, data)
-    held_out = measured_on(data, metrics)
-    refuse_unknown_slices(recipe.evaluate.slices, data.test)
-    suite = suite_of(recipe, folder)
-    tokens = encoder.tokens(data)
-    audit = None
-    if recipe.mine.negatives is not None:
-        audit = audit_data(recipe, data, encoder, tokens)
-        tell_findings(options, recipe, data, audit)
-        if not set_aside:
-            # Mining takes long, and nothing would come of it.
-            refuse_errors(audit)
-    setting = Setting(recipe, data, encoder, tokens, scratch, folder, options.progress)
-    plan = plan_training(setting, options.decisions)
-    if plan.negatives is not None:
-        data = replace(data, documents_seen=documents_seen(plan.negatives.rows.examples, data.test))
-        for line in plan.negatives.lines():
-            options.say(line)
-    dev = measured_on(data, metrics[:1], "dev") if plan.recipe.train.eval_steps is not None else None
-    names = tuple(metric.name for metric in metrics)
-    resolved = plan.recipe.model_copy(
-        update={"evaluate": plan.recipe.evaluate.model_copy(update={"metrics": names})}
-    )
-    if audit is None:
-        audit = audit_data(recipe, data, encoder, tokens, plan)
-        tell_findings(options, recipe, data, audit)
-    text = recorded_yaml(resolved, plan.decisions, folder)
-    return Prepared(resolved, data, encoder, tokens, audit, plan, held_out, dev, text, scratch, suite, folder)
-
-
-def load(
-    recipe: Recipe, scratch: Path, folder: Path | None, options: Options, *, set_aside: bool = False
-) -> tuple[Recipe, Gathered, Encoder]:
-    """The recipe, made small where ``options.smoke`` says so, its data, and its encoder."""
-    refuse_parted_encoder()
-    set_seed(recipe.train.seed)
-    if options.smoke:
-        recipe = smoke(recipe)
-        device_named(options.device)
-    loaded = None if options.smoke else load_encoder(recipe, options.device, folder, options.decisions)
-    if loaded is not None:
-        options.say(f"Encoder: {loaded.sentence}")
-    set_aside = set_aside or recipe.data.on_bad_row == "skip"
-    data = Gatherer(recipe, folder, scratch, options.say, set_aside=set_aside).gather()
-    encoder = loaded or Encoder.tiny(recipe, data)
-    join(encoder.model.device.type)
-    return recipe, data, encoder
-
-
-def tell_findings(options: Options, recipe: Recipe, data: Gathered, audit: Audit) -> None:
-    """Say what the audit found, how the rows were split, and what is worth noting."""
-    for line in audit.lines():
-        options.say(line)
-    if any(finding.rows for finding in audit.findings):
-        options.say("         (rows are counted from 1, without a header line)")
-    options.say(data.method)
-    recorded = options.decisions.get("data_fingerprint")
-    changed = ["the data are not those that this recipe was resolved with: results will differ"]
-    notes = [*data.notes, *notes_on_prompts(recipe, data)]
-    for note in [*notes, *(changed if recorded not in (None, data.fingerprint) else [])]:
-        options.say(f"note     {note}")
-
-
-def check(
-    recipe: Recipe, out: Path, *, folder: Path | None = None, options: Options | None = None
-) -> Prepared:
-    """The audit alone: nothing is trained; ``data.json`` is written into ``out``.
-
-    Raises InputError, after that, where a finding stands in the way of training.
-    """
-    options = options or Options()
-    home = RunFolder(out)
-    home.refuse_unless_for_check()
-    with (
-        machine_failures(out),
-        tempfile.TemporaryDirectory(prefix="sbert-triplet-", ignore_cleanup_errors=True) as scratch,
-    ):
-        ready = prepare(recipe, Path(scratch), folder, options, set_aside=True)
-        for line in lengths_in_words(ready.audit.lengths, ready.encoder.model.max_seq_length):
-            options.say(line)
-        options.say("Rows: " + ", ".join(f"{split} {rows:,}" for split, rows in ready.data.rows.items()))
-        options.say(expected(ready.plan, ready.encoder))
-        home.write_json("data.json", data_record(ready.data, ready.audit))
-    options.say(f"Written: {out / 'data.json'}")
-    refuse_errors(ready.audit)
-    return ready
-
-
-def refuse_errors(audit: Audit) -> None:
-    """Raise InputError where a finding stands in the way of training."""
-    if audit.errors:
-        raise InputError("\n".join(finding.message + finding.where() for finding in audit.errors))
 
 
 def _needed_bytes(ready: Prepared) -> int:

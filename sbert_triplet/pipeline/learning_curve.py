@@ -27,7 +27,7 @@ from sbert_triplet.processes import leads
 from sbert_triplet.recipe.model import Recipe
 
 if TYPE_CHECKING:
-    from sbert_triplet.pipeline.job import Prepared
+    from sbert_triplet.pipeline.preparing import Prepared
 
 SHARES = (0.25, 0.5)
 PURPOSE = 29

@@ -7,11 +7,12 @@ from pathlib import Path
 from sbert_triplet.pipeline.checking import audit_data
 from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import NEGATIVES, RECIPE, SUSPECTS, RunFolder
-from sbert_triplet.pipeline.job import Options, load, refuse_errors, tell_findings, working_place
 from sbert_triplet.pipeline.marks import refuse_to_lose_marks
 from sbert_triplet.pipeline.mining import MINED, Negatives, mine_negatives
+from sbert_triplet.pipeline.options import Options, working_place
 from sbert_triplet.pipeline.outcome import data_record
 from sbert_triplet.pipeline.plan import known_of
+from sbert_triplet.pipeline.preparing import load, refuse_errors, tell_findings
 from sbert_triplet.pipeline.recorded import recorded_yaml
 from sbert_triplet.pipeline.start import chosen_threads
 from sbert_triplet.pipeline.tasks import Setting

@@ -30,8 +30,8 @@ from sbert_triplet.pipeline.threshold import write_cuts
 from sbert_triplet.publishing.card import card_text
 
 if TYPE_CHECKING:
-    from sbert_triplet.pipeline.job import Prepared
     from sbert_triplet.pipeline.line_points import Searched
+    from sbert_triplet.pipeline.preparing import Prepared
     from sbert_triplet.pipeline.training import Trained
 
 SAME = 1e-6

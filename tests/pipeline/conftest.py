@@ -15,7 +15,8 @@ import pytest
 
 from sbert_triplet.encoding.tiny import tiny_encoder
 from sbert_triplet.pipeline import job
-from sbert_triplet.pipeline.job import Options, Run, run
+from sbert_triplet.pipeline.job import run
+from sbert_triplet.pipeline.options import Options, Run
 from sbert_triplet.recipe.reading import recipe_from
 
 Rows = list[dict[str, Any]]

@@ -12,7 +12,8 @@ import pytest
 from safetensors.torch import load_file
 
 from sbert_triplet.errors import InputError
-from sbert_triplet.pipeline.job import Options, run
+from sbert_triplet.pipeline.job import run
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.recipe.reading import load_recipe, read_recipe
 
 if TYPE_CHECKING:

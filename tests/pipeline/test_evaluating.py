@@ -25,8 +25,8 @@ from sbert_triplet.pipeline import evaluating
 from sbert_triplet.pipeline.contenders import contenders, seed_groups
 from sbert_triplet.pipeline.evaluating import Evaluation, carry_out
 from sbert_triplet.pipeline.folder import UNFINISHED
-from sbert_triplet.pipeline.job import Options
 from sbert_triplet.pipeline.measurements import Asked
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.recipe.suites import read_suite
 from sbert_triplet.recipe.writing import HEADER
 

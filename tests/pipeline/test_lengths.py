@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sbert_triplet.encoding.tokenise import Tokenised, Tokeniser
-from sbert_triplet.pipeline.job import Options, check
+from sbert_triplet.pipeline.checking_alone import check
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.recipe.reading import recipe_from
 
 ROWS = 40

@@ -19,8 +19,10 @@ from sbert_triplet.cli import app
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline import job, searching
-from sbert_triplet.pipeline.job import Options, Prepared, prepare, run
+from sbert_triplet.pipeline.job import run
 from sbert_triplet.pipeline.mining_alone import mine
+from sbert_triplet.pipeline.options import Options
+from sbert_triplet.pipeline.preparing import Prepared, prepare
 from sbert_triplet.recipe.reading import load_recipe, recipe_from
 from sbert_triplet.training.collate import Collator
 

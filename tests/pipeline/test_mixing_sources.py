@@ -20,6 +20,7 @@ from sbert_triplet.pipeline import job
 from sbert_triplet.pipeline.gather import Gatherer
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.mixing import repeats_by_weight, take_queries
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.recipe.reading import recipe_from
 from sbert_triplet.recipe.sources import Source
 
@@ -166,8 +167,8 @@ def test_labelled_test_rows_need_labelled_training_rows(tables: Tables) -> None:
     assert not Path("out").exists()
 
 
-def quiet() -> job.Options:
-    return job.Options(smoke=True, say=lambda _: None)
+def quiet() -> Options:
+    return Options(smoke=True, say=lambda _: None)
 
 
 def test_a_limit_spreads_over_the_file(tables: Tables, train: Train) -> None:

@@ -17,9 +17,11 @@ from sbert_triplet.data.examples import Ragged
 from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline import job, plan, refresh
 from sbert_triplet.pipeline.folder import finite
-from sbert_triplet.pipeline.job import Options, Prepared, prepare, run
+from sbert_triplet.pipeline.job import run
 from sbert_triplet.pipeline.mining import Negatives, mine_round
 from sbert_triplet.pipeline.mining_alone import mine
+from sbert_triplet.pipeline.options import Options
+from sbert_triplet.pipeline.preparing import Prepared, prepare
 from sbert_triplet.recipe.reading import load_recipe, recipe_from
 from sbert_triplet.training.refresh import Round
 

@@ -18,9 +18,11 @@ from sbert_triplet.errors import InputError
 from sbert_triplet.mining.approximate import ApproximateSearch
 from sbert_triplet.mining.candidates import Candidates
 from sbert_triplet.mining.search import DenseSearch, LexicalSearch
-from sbert_triplet.pipeline.job import Options, prepare, run
+from sbert_triplet.pipeline.job import run
 from sbert_triplet.pipeline.mining import mine_round
 from sbert_triplet.pipeline.mining_alone import mine
+from sbert_triplet.pipeline.options import Options
+from sbert_triplet.pipeline.preparing import prepare
 from sbert_triplet.pipeline.searching import recall_of, search_name, search_of, spared_seconds
 from sbert_triplet.pipeline.tasks import Setting
 from sbert_triplet.recipe.mine import MineRecipe

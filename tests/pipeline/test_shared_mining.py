@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from sbert_triplet.pipeline.job import Options
 from sbert_triplet.pipeline.mining_alone import mine
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.recipe.reading import load_recipe
 
 if TYPE_CHECKING:

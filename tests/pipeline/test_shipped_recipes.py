@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sbert_triplet.losses.names import LOSSES
-from sbert_triplet.pipeline.job import Options, run
+from sbert_triplet.pipeline.job import run
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.pipeline.request import packaged_recipes, read_request
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))

@@ -20,7 +20,6 @@ from sentence_transformers import SentenceTransformer
 from sbert_triplet.errors import GainNotShownError
 from sbert_triplet.evaluation.results import Comparison
 from sbert_triplet.pipeline import comparison, dev_rows, evidence, weight_line
-from sbert_triplet.pipeline.job import Options, prepare
 from sbert_triplet.pipeline.line_points import (
     COARSE,
     MOST_POINTS,
@@ -30,7 +29,9 @@ from sbert_triplet.pipeline.line_points import (
     lowest_allowed,
     search,
 )
+from sbert_triplet.pipeline.options import Options
 from sbert_triplet.pipeline.outcome import what_ships
+from sbert_triplet.pipeline.preparing import prepare
 from sbert_triplet.pipeline.weight_line import ALWAYS, GENERAL_TOKENS, Cost
 from sbert_triplet.recipe.reading import recipe_from
 
