@@ -79,10 +79,10 @@ def begun(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def ended(process: subprocess.Popen[bytes], folder: Path) -> Ended:
+def ended(process: subprocess.Popen[bytes], folder: Path, limit: float = LIMIT) -> Ended:
     """Wait for it; one that hangs is killed, and its code is that of ``timeout``."""
     try:
-        code = process.wait(timeout=LIMIT)
+        code = process.wait(timeout=limit)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

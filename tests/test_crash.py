@@ -1,4 +1,4 @@
-"""The short form of what is done to runs on purpose: kills, damaged checkpoints, full disks."""
+"""The short form of what is done to runs on purpose, and of what saving costs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Load = Callable[[str], Any]
 
 
 def test_short_form(load: Load) -> None:
-    """Six kills of ours, two of the stock trainer, each file damaged, three full disks."""
+    """Six kills of ours, two of the stock trainer, each file damaged, three full disks, one pair of trainings."""
     command = load("crash")
     kept: list[int] = []
     arguments = command.parsed(["--short"])
     results = command.measured(arguments, {}, lambda found: kept.append(len(found)))
-    assert kept == [1, 2, 3, 4]
+    assert kept == [1, 2, 3, 4, 5]
     killed = sum(run["inside a save"] + run["elsewhere"] for run in results["kills"])
     assert killed == 6
     assert all(run["identical"] and not run["traceback"] for run in results["kills"])
@@ -30,4 +30,7 @@ def test_short_form(load: Load) -> None:
         assert (run["exit code"], run["space named"], run["traceback"]) == (3, True, False)
         assert run["identical"]
         assert (run["last good"], run["passed over"]) == (9, 0)
+    with_, without = results["cost"]
+    assert with_["steps"] == without["steps"] > 1
+    assert 0 < without["saving_seconds"] < with_["saving_seconds"] < with_["seconds"]
     assert "| SIGKILL, resumed | 6, 3 inside a save | 6 |" in command.table(results)
