@@ -12,7 +12,7 @@ Load = Callable[[str], Any]
 
 
 def test_short_form(load: Load) -> None:
-    """Six kills of ours, two of the stock trainer, each file damaged, three full disks, one pair of trainings."""
+    """Six kills of ours, two of the stock trainer, each file damaged, three full disks, two trainings."""
     command = load("crash")
     kept: list[int] = []
     arguments = command.parsed(["--short"])
