@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sbert_triplet.data.wording import percent
 from sbert_triplet.errors import InputError
 
 Choice = Literal["top", "random", "spread"]
@@ -127,7 +128,7 @@ class FilterCounts:
     def lines(self) -> list[str]:
         """For people: one line for each filter that took something."""
         taken = [
-            f"  {count:>12,} {name} ({count / max(self.looked_at, 1):.1%})"
+            f"  {count:>12,} {name} ({percent(count / max(self.looked_at, 1), 1)})"
             for name, count in self.removed.items()
             if count
         ]

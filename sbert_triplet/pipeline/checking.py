@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sbert_triplet.data.examples import IntArray
 from sbert_triplet.data.kinds import Kind
+from sbert_triplet.data.wording import percent
 from sbert_triplet.encoding.tokens import Side, TokenTable
 from sbert_triplet.evaluation.audit import Audit, audit_examples, known_prompts
 from sbert_triplet.pipeline.decide import class_batch
@@ -64,7 +65,7 @@ def lengths_in_words(lengths: Mapping[str, Mapping[str, float]], max_length: int
     lines = []
     for role, figures in lengths.items():
         lost = figures.get("truncated_tokens_share", 0.0)
-        cut = f"; {lost:.1%} of all tokens are cut off" if lost else ""
+        cut = f"; {percent(lost, 1)} of all tokens are cut off" if lost else ""
         lines.append(
             f"{role:<9}{figures['median']:.0f} tokens at the median, {figures['p95']:.0f} at 95 %, "
             f"{figures['max']:.0f} at most{cut}"

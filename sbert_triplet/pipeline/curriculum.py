@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.parquet import write_parquet
+from sbert_triplet.data.wording import percent
 from sbert_triplet.errors import InputError
 from sbert_triplet.pipeline.tasks import Setting, Task, guide_table
 from sbert_triplet.processes import agreed
@@ -52,7 +53,9 @@ class Curriculum:
         recipe, parts = self.recipe, []
         if self.order is not None:
             by = f" by {recipe.score}" if self.scores is not None else ""
-            parts.append(f"{FIRST[recipe.order]}{by} ({recipe.pacing} pacing from {recipe.start:.0%})")
+            parts.append(
+                f"{FIRST[recipe.order]}{by} ({recipe.pacing} pacing from {percent(recipe.start or 0.0)})"
+            )
         if self.classes is not None:
             counts = np.bincount(self.classes, minlength=len(CLASSES))
             found = ", ".join(f"{count:,} {name}" for name, count in zip(CLASSES, counts, strict=True))

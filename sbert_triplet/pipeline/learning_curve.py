@@ -11,6 +11,7 @@ import numpy as np
 from transformers import set_seed
 
 from sbert_triplet.data.keys import uniforms
+from sbert_triplet.data.wording import percent
 from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.errors import InputError
 from sbert_triplet.evaluation.held_out import HeldOut, Scored
@@ -95,7 +96,7 @@ def train_on_parts(trial: Trial) -> list[Point]:
         try:
             found = _trained(trial, part, share)
         except InputError as error:
-            trial.say(f"Learning curve: {share:.0%} of the rows cannot be trained on: {error}")
+            trial.say(f"Learning curve: {percent(share)} of the rows cannot be trained on: {error}")
             continue
         points += [found] if found is not None else []
     return points
@@ -107,7 +108,7 @@ def _trained(trial: Trial, part: Gathered, share: float) -> Point | None:
     encoder = trial.fresh()
     setting = Setting(recipe, part, encoder, trial.tokens, trial.scratch, trial.folder)
     plan = plan_training(setting, trial.plan.decisions)
-    trial.say(f"Learning curve, {share:.0%} of the rows: {plan.sentence()}")
+    trial.say(f"Learning curve, {percent(share)} of the rows: {plan.sentence()}")
     evidence = Evidence(
         recipe,
         part,

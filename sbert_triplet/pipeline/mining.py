@@ -15,6 +15,7 @@ from sbert_triplet.data.contrastive import contrastive_rows, positive_rows
 from sbert_triplet.data.examples import IntArray
 from sbert_triplet.data.kinds import Kind
 from sbert_triplet.data.texts import TextTable
+from sbert_triplet.data.wording import percent
 from sbert_triplet.errors import InputError
 from sbert_triplet.losses.names import LOSSES
 from sbert_triplet.mining.hard_negatives import mine
@@ -82,7 +83,7 @@ class Negatives:
         if self.recall == self.recall:
             better = "; mine.index: hnsw or mine.search: exact find more" if self.recall < LOW_RECALL else ""
             found.append(
-                f"  the approximate search finds {self.recall:.1%} of the nearest (a sample){better}"
+                f"  the approximate search finds {percent(self.recall, 1)} of the nearest (a sample){better}"
             )
         if self.recipe.marks is not None:
             judged = ", ".join(f"{count:,} {name}" for name, count in self._marked().items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sbert_triplet.data.wording import percent
 from sbert_triplet.distances import Distance
 from sbert_triplet.losses.batch import Loss
 from sbert_triplet.losses.cosent import CoSENTLoss
@@ -82,13 +83,13 @@ def _margin(loss: Loss, dimensions: int) -> list[Cause]:
         return [(0.5, words)]
     share = margin / distance.unit_range(dimensions)
     if share < LARGE_MARGIN:
-        return [(0.3, f"{words}, though it is no more than {share:.0%} of what {distance.name} spans")]
+        return [(0.3, f"{words}, though it is no more than {percent(share)} of what {distance.name} spans")]
     return [
         (
             0.9,
-            f"the margin is too large: {margin:g} is {share:.0%} of what the distance {distance.name} spans "
-            "on texts of length 1, and where few triplets can meet it all are drawn together; lower it to a "
-            "tenth of that span or less",
+            f"the margin is too large: {margin:g} is {percent(share)} of what the distance {distance.name} "
+            "spans on texts of length 1, and where few triplets can meet it all are drawn together; lower it "
+            "to a tenth of that span or less",
         )
     ]
 

@@ -54,9 +54,9 @@ def test_counts_add_up_and_print() -> None:
     assert both.left == 8
     assert both.lines() == [
         "15 candidates of 3 queries; taken away:",
-        "             1 self (6.7%)",
-        "             5 max_score (33.3%)",
-        "             1 rank_window (6.7%)",
+        "             1 self (6.7 %)",
+        "             5 max_score (33.3 %)",
+        "             1 rank_window (6.7 %)",
         "4 negatives chosen of 8 left; 9 were asked for",
         "3 queries have fewer than asked, 1 of them none",
     ]

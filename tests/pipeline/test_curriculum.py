@@ -56,7 +56,7 @@ def test_each_score_orders_the_rows(score: str, tables: Tables, train: Train, sm
     # u is t / 4: all rows from the middle of the 8 steps on.
     shares = [max(int((0.2 + 0.2 * step) * count + 1e-9), 6) / count for step in range(4)] + [1.0] * 4
     assert stats(finished, "data_share") == shares
-    assert f"easy rows first by {score} (linear pacing from 20%)" in finished.text
+    assert f"easy rows first by {score} (linear pacing from 20 %)" in finished.text
 
 
 def test_length_is_in_tokens_of_the_rows_of_the_source(

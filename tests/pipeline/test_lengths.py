@@ -53,7 +53,7 @@ def test_what_is_cut_off_is_said_and_recorded_for_each_column(checked: Any) -> N
     assert positive["truncated_texts_share"] == pytest.approx(0.75, abs=0.1)
     assert 0.3 < positive["truncated_tokens_share"] < 0.8
     line = next(line for line in said if line.startswith("positive ") and "median" in line)
-    assert f"{positive['truncated_tokens_share']:.1%} of all tokens are cut off" in line
+    assert f"{100 * positive['truncated_tokens_share']:.1f} % of all tokens are cut off" in line
     assert any(finding["code"] == "truncated-texts" for finding in record["findings"])
 
 

@@ -160,7 +160,7 @@ def test_the_learning_curve(tables: Tables, train: Train) -> None:
     }
     assert curve["doubled"]["base"] == pytest.approx(half["tuned"])
     assert curve["sentence"].startswith(f"From half of the rows to all of them {report['main_metric']}")
-    assert "Learning curve, 25% of the rows: 1 step of" in finished.text
+    assert "Learning curve, 25 % of the rows: 1 step of" in finished.text
     # The parts leave nothing in the run folder.
     log = (finished.run.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in log if "loss" in json.loads(line)] == [1, 2, 3]

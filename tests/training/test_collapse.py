@@ -296,7 +296,7 @@ def test_a_run_into_collapse_is_stopped(collapsed: tuple[str, int, Path]) -> Non
         "labels or columns that the texts do not bear out",
     ):
         assert words in message
-    assert "margin is too large: 1.5 is 75% of what the distance euclidean spans" in message
+    assert "margin is too large: 1.5 is 75 % of what the distance euclidean spans" in message
 
 
 def test_it_really_was_a_collapse(runs: ModuleType, collapsed: tuple[str, int, Path], tmp_path: Path) -> None:

@@ -70,10 +70,10 @@ def test_losses_inside_of_others_are_looked_at() -> None:
 
 def test_the_margin_is_compared_with_what_the_distance_spans() -> None:
     """Cosine spans 2, Manhattan 2 sqrt(16) on 16 dimensions."""
-    assert "1.2 is 60% of what the distance cosine spans" in causes(TripletLoss(margin=1.2, miner="all"))[0]
+    assert "1.2 is 60 % of what the distance cosine spans" in causes(TripletLoss(margin=1.2, miner="all"))[0]
     manhattan = causes(TripletLoss(distance="manhattan", margin=1.2, miner="all"))
     assert manhattan[-1].startswith(
-        "the margin of 1.2: lower it, though it is no more than 15% of what manhat"
+        "the margin of 1.2: lower it, though it is no more than 15 % of what manhat"
     )
 
 
