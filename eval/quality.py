@@ -37,6 +37,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from precision import add_precision
+
 if TYPE_CHECKING:
     from quality_plan import Plan
     from quality_sets import Case, Prepared
@@ -57,6 +59,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=(*SETS, *TRIALS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--share", type=int, default=2, help="train on one row in so many")
+    add_precision(parser)
     parser.add_argument("--short", action="store_true", help="a trial in a minute; writes nothing")
     parser.add_argument("--dry-run", action="store_true", help="neither read nor write results")
     parser.add_argument("--table", action="store_true", help="print the results that there are")
@@ -147,11 +150,13 @@ def cases(arguments: argparse.Namespace) -> dict[str, Case]:
 
 
 def plan_of(arguments: argparse.Namespace, folder: Path) -> Plan:
+    from precision import refuse_imitated
     from quality_plan import Grid, Plan
     from throughput_data import TINY, model_folder
 
     if not arguments.short:
-        return Plan()
+        refuse_imitated(arguments.precision)
+        return Plan(precision=arguments.precision)
     return Plan(Grid((5e-5,), (1, 2)), "fp32", tolerance=100.0, model=str(model_folder(TINY, folder)))
 
 

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from precision import add_precision
 from quality import SETS, TRIALS, cases, kept_of, plan_of, prepared_set
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="of training in a run, at most")
     parser.add_argument("--variants", nargs="+", help="only these, by name, beside the defaults")
     parser.add_argument("--again", action="store_true", help="the runs of the defaults anew")
+    add_precision(parser)
     parser.add_argument("--short", action="store_true", help="a trial in a minute; writes nothing")
     parser.add_argument("--table", action="store_true", help="print the results that there are")
     return parser.parse_args(words)

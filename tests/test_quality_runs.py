@@ -72,6 +72,28 @@ def test_runs_made_otherwise_are_not_mixed(load: Load, tmp_path: Path) -> None:
         command.cases(command.parsed(["--sets", TRIAL[0]]))
 
 
+@pytest.mark.parametrize(
+    ("supported", "precision", "ends"),
+    [(False, "bf16", True), (False, "fp32", False), (True, "bf16", False)],
+)
+def test_bf16_is_refused_where_it_is_only_imitated(
+    load: Load,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    supported: bool,
+    precision: str,
+    ends: bool,
+) -> None:
+    command = load("quality")
+    monkeypatch.setattr("sbert_triplet.training.measure.bf16_supported", lambda _: supported)
+    arguments = command.parsed([str(tmp_path), "--precision", precision])
+    if not ends:
+        assert command.plan_of(arguments, tmp_path).precision == precision
+        return
+    with pytest.raises(SystemExit, match="does not compute in bf16"):
+        command.plan_of(arguments, tmp_path)
+
+
 def test_sides_take_turns(load: Load) -> None:
     """The peer's first run says how long ours may take; from then on the first is the other one each time."""
     missing = load("quality").missing

@@ -10,6 +10,7 @@ from typing import Any
 
 import beside  # noqa: F401
 from claim import SEEDS, Experiment
+from precision import add_precision, refuse_imitated
 from record import read_if_there, write
 
 Results = dict[str, Any]
@@ -28,6 +29,7 @@ def parsed(experiment: Experiment, about: str | None, words: Sequence[str] | Non
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """The options of one experiment and of all."""
+    add_precision(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--short", action="store_true", help="a trial in seconds; writes nothing")
     parser.add_argument("--dry-run", action="store_true", help="neither read nor write results")
@@ -58,7 +60,9 @@ def carried_out(experiment: Experiment, arguments: argparse.Namespace) -> None:
     own = not (arguments.short or arguments.dry_run)
     earlier = kept_results(experiment) if own else None
     data = None if arguments.short else arguments.data
-    asked = Asked(data, arguments.seeds, arguments.sets, arguments.only, arguments.again)
+    if data is not None:
+        refuse_imitated(arguments.precision)
+    asked = Asked(data, arguments.seeds, arguments.sets, arguments.only, arguments.again, arguments.precision)
     results = earlier
     for results in measured(experiment, asked, earlier):
         if own:

@@ -33,6 +33,7 @@ class Asked:
     sets: Sequence[str]
     variants: Sequence[str]
     again: bool = False
+    precision: str = "bf16"
 
     def cells(self, experiment: Experiment) -> list[tuple[str, str]]:
         wanted = set(self.sets), set(self.variants)
@@ -44,7 +45,7 @@ def measured(experiment: Experiment, asked: Asked, earlier: Results | None = Non
 
     Exits where runs of a wanted variant or set were made otherwise.
     """
-    results = earlier or {"variants": {}, "sets": {}, "runs": []}
+    results = earlier or {"precision": asked.precision, "variants": {}, "sets": {}, "runs": []}
     refuse_other_settings(experiment, asked, results)
     left = missing(experiment, asked, results["runs"])
     with tempfile.TemporaryDirectory() as scratch:
@@ -78,7 +79,9 @@ def key_of(run: Mapping[str, Any]) -> tuple[str, str, int]:
 
 
 def refuse_other_settings(experiment: Experiment, asked: Asked, results: Results) -> None:
-    """Exit where there are runs of a wanted variant with other settings, none of which are to stay."""
+    """Exit where there are runs of a wanted variant with other settings, or any in another precision."""
+    if (other := results.get("precision", "bf16")) != asked.precision:
+        sys.exit(f"{experiment.name}: the runs that there are were made in {other}; move their file away")
     for name in dict.fromkeys(name for _, name in asked.cells(experiment)):
         earlier = results["variants"].get(name)
         if earlier is not None and earlier != as_read(experiment.settings(name)):
@@ -107,6 +110,6 @@ def kept_of(cut: Cut, results: Results) -> Results:
 def place_of(asked: Asked, folder: Path) -> Place:
     """On real data as planned; a trial in small."""
     if asked.data is not None:
-        return Place(folder)
+        return Place(folder, precision=asked.precision)
     model = str(model_folder(TINY, folder))
     return Place(folder, model, "fp32", 100.0, TRIAL_SECONDS, TRIAL_STEPS, margins=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -17,13 +18,34 @@ Measured = TypeVar("Measured")
 MEASURED_ROWS = 16
 MARGIN = 1.05
 """bf16 has to be faster by this factor to be chosen."""
+IMITATED = 4.0
+"""A processor whose products in bf16 take so many times as long as in fp32 does not compute in it."""
+_TRIED = (128, 384), (384, 1536)
 
 
 def bf16_supported(device: torch.device) -> bool:
-    """Whether the device computes in bf16 at all."""
+    """Whether the device computes in bf16 at all: not one that only imitates it, many times slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu"
+    return device.type == "cpu" and _processor_computes_in_bf16()
+
+
+@cache
+def _processor_computes_in_bf16() -> bool:
+    """By a product of the size of a small layer: imitated, it takes some fifty times as long."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(shape, generator=generator, device="cpu") for shape in _TRIED)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        one, other = left.to(dtype), right.to(dtype)
+        seconds[dtype] = min(_seconds_of_product(one, other) for _ in range(3))
+    return seconds[torch.bfloat16] < IMITATED * seconds[torch.float32]
+
+
+def _seconds_of_product(left: Tensor, right: Tensor) -> float:
+    start = time.perf_counter()
+    left @ right
+    return time.perf_counter() - start
 
 
 def seconds_per_token(

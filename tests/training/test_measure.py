@@ -93,8 +93,26 @@ def test_bf16_where_it_is_supported_and_clearly_faster_on_every_batch(
     assert (precision, per_token) == (expected, pytest.approx(taken / (tokens[1] + tokens[2])))
 
 
-def test_the_processor_computes_in_bf16() -> None:
-    assert measure.bf16_supported(torch.device("cpu"))
+@pytest.mark.parametrize(("bf16", "computes"), [(0.001, True), (0.003, True), (0.05, False)])
+def test_a_processor_that_imitates_bf16_does_not_compute_in_it(
+    bf16: float, computes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[torch.dtype, float]] = []
+
+    def seconds(left: torch.Tensor, right: torch.Tensor) -> float:
+        # Each is slow once: a moment in which the machine was busy.
+        taken = bf16 if left.dtype == torch.bfloat16 else 0.001
+        asked.append((left.dtype, taken))
+        return taken if len(asked) % 3 else 100 * taken
+
+    monkeypatch.setattr(measure, "_seconds_of_product", seconds)
+    measure._processor_computes_in_bf16.cache_clear()
+    try:
+        assert measure.bf16_supported(torch.device("cpu")) is computes
+        assert measure.bf16_supported(torch.device("cpu")) is computes
+        assert len(asked) == 6
+    finally:
+        measure._processor_computes_in_bf16.cache_clear()
     assert not measure.bf16_supported(torch.device("mps"))
 
 
