@@ -276,7 +276,7 @@ def test_check_lists_every_bad_row_and_fails(call: Call) -> None:
     result = call("check", "mine.csv", "--smoke", "--out", "audit", code=2)
     assert "error    Column 'reply': 1 cell is null" in result.stdout
     assert "error    Column 'reply': 1 cell is blank" in result.stdout
-    assert result.stderr.startswith("error: Column 'reply': 1 cell is null")
+    assert result.stderr.startswith("error: mine.csv: Column 'reply': 1 cell is null")
     assert json.loads(Path("audit/data.json").read_text(encoding="utf-8"))["rows_set_aside"] == 2
     lenient = call("check", "mine.csv", "--smoke", "--out", "audit", "--set", "data.on_bad_row=skip")
     assert (

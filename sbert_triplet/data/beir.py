@@ -221,6 +221,9 @@ def _scores(where: str, table: pa.Table) -> pa.ChunkedArray:
         if scores.null_count:
             row = pc.index(scores.is_null(), True).as_py() + 1
             raise DataError(f"{where}: {scores.null_count} rows have no {names[0]!r}, first row {row}.")
+        row = pc.index(pc.is_finite(scores), False).as_py() + 1
+        if row:
+            raise DataError(f"{where}: column {names[0]!r} in row {row} is no finite number.")
         return scores
     raise DataError(f"{where}: column {names[0]!r} holds something that is no number.")
 

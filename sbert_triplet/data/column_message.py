@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from sbert_triplet.data import column_names as names
 from sbert_triplet.data.column_profile import Column
 from sbert_triplet.data.column_search import UnclearError
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 _Roles = Mapping[str, str | Sequence[str]]
+_MOST_SHOWN, _WIDEST = 40, 60
 _OPTIONS = frozenset({"anchor", "positive", "negative", "label", "score", "weight"})
 
 
@@ -21,8 +23,9 @@ def unclear_roles(
 
     For a task of a suite: the line of the task, which has a kind of its own.
     """
-    width = max(map(len, columns))
-    types = max(len(column.type) for column in columns.values())
+    described = list(columns.values())[:_MOST_SHOWN]
+    width = min(max(len(column.name) for column in described), _WIDEST)
+    types = max(len(column.type) for column in described)
     given = {role: value for role, value in given.items() if value is not None}
     tried = reason.tried if in_suite else (*reason.tried, *reason.of_recipes)
     advice = _for_a_suite if in_suite else _for_a_recipe
@@ -31,7 +34,8 @@ def unclear_roles(
             [
                 f"{name}: it is not clear which column plays which role.",
                 "The columns:",
-                *(f"  {c.name:<{width}}  {c.type:<{types}}  {c.describe()}" for c in columns.values()),
+                *(f"  {listed([c.name]):<{width}}  {c.type:<{types}}  {c.describe()}" for c in described),
+                *([f"  and {len(columns) - len(described):,} more"] if len(columns) > len(described) else []),
                 "Tried, by names and by what the cells hold:",
                 *(f"  {line}" for line in tried),
                 *advice(columns, reason, given),

@@ -15,6 +15,7 @@ from sbert_triplet.data.column_search import BY_NAME, UnclearError
 from sbert_triplet.data.headers import cell_like
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.data.templates import columns_of, shown
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 _LONG_TEXT = 300
@@ -113,7 +114,7 @@ def describe_roles(roles: Roles) -> list[str]:
     ]
     lines += [f"{role:<13}{shown(column)}" for role, column in played if role not in reasons]
     if roles.kept:
-        lines.append(f"{'kept':<13}{', '.join(roles.kept)}   (no role: for splitting and slicing)")
+        lines.append(f"{'kept':<13}{listed(roles.kept)}   (no role: for splitting and slicing)")
     return lines + [f"{'note':<13}{text}" for role, text in roles.reasons if role == "note"]
 
 

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from sbert_triplet.data.cache import common_schema
 from sbert_triplet.data.discovery import suffix_of
-from sbert_triplet.data.text_files import open_text
+from sbert_triplet.data.headers import refuse_names
+from sbert_triplet.data.text_files import LONGEST, lines, open_text
 from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
@@ -23,6 +24,7 @@ _BATCH_CHARACTERS = 16_000_000
 _SAMPLE_RECORDS = 50
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _LONGEST_CELL = 2**31 - 1
+_NEVER_CLOSED = f"a row of more than {LONGEST:,} characters begins here; is a double quote never closed?"
 
 # Leading zeros and plus signs mean an identifier or a telephone number; more digits than a number
 # keeps exactly mean an identifier too. All of these stay text.
@@ -74,17 +76,39 @@ def _fits(path: Path, dialect: Dialect, records: int | None) -> bool:
     """Whether the first records (None: all) have equally many cells, two at least."""
     try:
         with open_text(path, newline="") as text:
-            rows = itertools.islice(_records(text, dialect), records)
+            rows = itertools.islice(_records(lines(path, text), dialect), records)
             widths = {len(cells) for _, cells in rows}
     except _MalformedError:
         return False
     return len(widths) == 1 and widths.pop() > 1
 
 
+class _TooLongError(Exception):
+    """A record of more than ``LONGEST`` characters."""
+
+
+class _Bounded:
+    """Hands out lines until those of one record hold too much; ``taken``: characters of this record."""
+
+    def __init__(self, text: Iterator[str]) -> None:
+        self._text, self.taken = text, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._text)
+        self.taken += len(line)
+        if self.taken > LONGEST:
+            raise _TooLongError
+        return line
+
+
 def _records(text: Iterator[str], dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """(line where the record starts, its cells); blank lines are no records."""
+    pieces = _Bounded(text)
     reader = csv.reader(
-        text,
+        pieces,
         delimiter=dialect.delimiter,
         quoting=csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE,
         strict=True,
@@ -98,6 +122,9 @@ def _records(text: Iterator[str], dialect: Dialect) -> Iterator[tuple[int, list[
                 return
             except csv.Error as error:
                 raise _MalformedError(line, _problem(str(error))) from error
+            except _TooLongError:
+                raise _MalformedError(line, _NEVER_CLOSED) from None
+            pieces.taken = 0
             if cells:
                 yield line, cells
             line = reader.line_num + 1
@@ -141,7 +168,7 @@ class DelimitedReader:
             self.notes.append(note)
         try:
             with open_text(path, newline="") as text:
-                for table in _tables(path, _records(text, dialect), dialect):
+                for table in _tables(path, _records(lines(path, text), dialect), dialect):
                     self._look_for_numbers(table)
                     yield table
         except _MalformedError as error:
@@ -210,12 +237,7 @@ def _text_table(names: list[str], rows: list[list[str]]) -> pa.Table:
 
 def _header(path: Path, cells: list[str]) -> list[str]:
     names = [cell.strip() or f"column_{position}" for position, cell in enumerate(cells, start=1)]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(
-            f"{path}: line 1 names the column {listed(map(repr, repeated))} more than once. "
-            "Give every column a name of its own; the first line must hold the names."
-        )
+    refuse_names(f"{path}: line 1", names)
     return names
 
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sbert_triplet.data.cache import arrow_dataset, cache_folder, common_schema, new_file, open_arrow, plain
+from sbert_triplet.data.cache import arrow_dataset, cache_folder, common_schema, new_file, open_arrow
 from sbert_triplet.data.delimited import DelimitedReader
 from sbert_triplet.data.discovery import FORMATS, UNDERSTOOD, suffix_of
 from sbert_triplet.data.json_files import json_tables
+from sbert_triplet.data.parquet_files import parquet_tables
 from sbert_triplet.data.rows import RowTables
 from sbert_triplet.data.text_files import reading
+from sbert_triplet.data.unpacking import refuse_small_bomb
 from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
-_READER_VERSION = 1
-_BATCH_ROWS = 10_000
+_READER_VERSION = 2
+"""Part of the names of tables that are kept: another one where the rules of reading change."""
 
 
 def load_files(
@@ -50,25 +50,43 @@ def load_files(
             f"files of different formats ({', '.join(kinds)}): {names}; name those of one format."
         )
     target = (cache_dir or cache_folder()) / "tables" / f"{_content_key(paths, numbers)}.arrow"
-    notes_file = target.with_suffix(".json")
-    if target.is_file() and notes_file.is_file():
-        try:
-            return open_arrow(target), tuple(json.loads(notes_file.read_text(encoding="utf-8")))
-        except (pa.ArrowException, OSError, ValueError):
-            target.unlink(missing_ok=True)
+    kept = _kept(target)
+    if kept is not None:
+        return kept
     dataset, notes = _read(paths, kinds[0], target, numbers)
-    with new_file(notes_file) as written:
-        written.write_text(json.dumps(notes), encoding="utf-8")
+    with new_file(target.with_suffix(".json")) as written:
+        record = {"sha256": _digest(target), "notes": notes}
+        written.write_text(json.dumps(record), encoding="utf-8")
     return dataset, tuple(notes)
+
+
+def _kept(target: Path) -> tuple[datasets.Dataset, tuple[str, ...]] | None:
+    """The table that an earlier load kept, and its notes; None where none is there as it was written."""
+    notes_file = target.with_suffix(".json")
+    if not (target.is_file() and notes_file.is_file()):
+        return None
+    try:
+        record = json.loads(notes_file.read_text(encoding="utf-8"))
+        if record["sha256"] == _digest(target):
+            return open_arrow(target), tuple(record["notes"])
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    target.unlink(missing_ok=True)
+    return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _content_key(paths: list[Path], numbers: bool) -> str:
     """One name for the same content: the cached table does not depend on where the files lie."""
     total = hashlib.sha256(f"{_READER_VERSION} {numbers}".encode())
     for path in paths:
-        with reading(path), path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256")
-        total.update(f"{suffix_of(path)}{path.suffix.lower()}".encode() + digest.digest())
+        with reading(path):
+            digest = _digest(path)
+        total.update(f"{suffix_of(path)}{path.suffix.lower()}".encode() + bytes.fromhex(digest))
     return total.hexdigest()[:40]
 
 
@@ -77,12 +95,14 @@ def _read(paths: list[Path], kind: str, target: Path, numbers: bool) -> tuple[da
     read = {
         "csv": delimited.tables,
         "json": lambda path: json_tables(path, rows),
-        "parquet": _parquet_tables,
+        "parquet": parquet_tables,
     }[kind]
 
     def tables() -> Iterator[pa.Table]:
         first: tuple[Path, list[str]] | None = None
         for path in paths:
+            with reading(path):
+                refuse_small_bomb(path)
             for table in read(path):
                 first = first or (path, table.column_names)
                 if kind != "json" and set(first[1]) != set(table.column_names):
@@ -104,39 +124,3 @@ def _different_columns(first: tuple[Path, list[str]], second: tuple[Path, list[s
     return (
         f"{first[0].parent}: the files hold different columns: {'; '.join(sides)}. Name those of one table."
     )
-
-
-def _parquet_tables(path: Path) -> Iterator[pa.Table]:
-    try:
-        with reading(path), pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            repeated = sorted({name for name in names if names.count(name) > 1})
-            if repeated:
-                raise DataError(f"{path}: has more than one column named {listed(map(repr, repeated))}.")
-            if file.metadata.num_rows == 0:
-                raise DataError(f"{path}: has columns ({listed(names)}) and no rows.")
-            start = 1
-            for batch in file.iter_batches(_BATCH_ROWS):
-                yield _valid(path, start, plain(pa.Table.from_batches([batch])))
-                start += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise DataError(f"{path}: is no parquet file, or not a complete one ({_one_line(error)}).") from error
-
-
-def _valid(path: Path, start: int, table: pa.Table) -> pa.Table:
-    for name in table.column_names:
-        try:
-            table[name].validate(full=True)
-        except pa.ArrowInvalid as error:
-            found = re.search(r"UTF8 sequence at string index (\d+)", str(error))
-            where = f"row {start + int(found[1])}" if found else f"rows {start} and following"
-            what = "the text is not UTF-8" if found else _one_line(error)
-            raise DataError(f"{path}: column {name!r}, {where}: {what}.") from error
-    return table
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

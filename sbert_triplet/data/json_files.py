@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from sbert_triplet.data.discovery import suffix_of
 from sbert_triplet.data.rows import Row, RowTables
-from sbert_triplet.data.text_files import open_text
+from sbert_triplet.data.text_files import LONGEST, lines, open_text
 from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
@@ -27,8 +28,8 @@ def json_tables(path: Path, tables: RowTables) -> Iterator[pa.Table]:
     with open_text(path, newline="\n") as text:
         first = _first_mark(path, text)
         text.seek(0)
-        lines = suffix_of(path) != ".json" and first != "["
-        rows = _from_lines(path, text) if lines else _from_document(path, text)
+        one_a_line = suffix_of(path) != ".json" and first != "["
+        rows = _from_lines(path, text) if one_a_line else _from_document(path, text)
         head = next(rows, None)
         if head is None:
             raise DataError(f"{path}: holds no rows.")
@@ -43,7 +44,7 @@ def _first_mark(path: Path, text: TextIO) -> str:
 
 
 def _from_lines(path: Path, text: TextIO) -> Iterator[Row]:
-    for number, line in enumerate(text, start=1):
+    for number, line in enumerate(lines(path, text), start=1):
         if not line.strip():
             continue
         try:
@@ -73,9 +74,8 @@ def _reason(error: Exception) -> str:
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {repeated!r} stands twice in one object")
+        repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {listed([repr(repeated)])} stands twice in one object")
     return found
 
 
@@ -140,6 +140,8 @@ class _Document:
 
     def _read_more(self) -> None:
         pending = len(self._buffer) - self._at
+        if pending > LONGEST:
+            self.fail(f"a value of more than {LONGEST:,} characters")
         piece = self._text.read(max(_CHUNK, pending))
         self._ended = not piece
         self._buffer, self._at = self._buffer[self._at :] + piece, 0
@@ -180,7 +182,7 @@ def _object(document: _Document) -> Iterator[Row]:
         if not isinstance(key, str):
             document.fail(f"{_name(key)} stands where a key should")
         if key in first:
-            document.fail(f"the key {key!r} stands twice in one object")
+            document.fail(f"the key {listed([repr(key)])} stands twice in one object")
         document.take(":")
         if key == "data" and document.peek() == "[" and not rows_seen:
             yield from _array(document)

@@ -9,6 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from sbert_triplet.data.headers import refuse_names
+from sbert_triplet.data.nested import Keys, nested_problem
+from sbert_triplet.data.wording import first_line
 from sbert_triplet.errors import DataError
 
 Row = tuple[int | None, dict[str, Any]]
@@ -23,6 +26,7 @@ class RowTables:
     """Makes tables of rows, and remembers which kind of value each column held, over all files."""
 
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _inside: dict[str, Keys] = field(default_factory=dict)
 
     def tables(self, name: str, rows: Iterable[Row]) -> Iterator[pa.Table]:
         """Tables of at most 10,000 rows; a key that a row lacks is null there.
@@ -33,6 +37,8 @@ class RowTables:
         start = 1
         for batch in _batches(rows):
             keys = dict.fromkeys(itertools.chain.from_iterable(row for _, row in batch))
+            known = [*dict.fromkeys([*self._inside, *keys])]
+            refuse_names(name, [key for key in known if isinstance(key, str)])
             arrays = {key: self._array(name, start, batch, key) for key in keys}
             if not arrays:
                 raise DataError(f"{name}: {_place(start, batch[0][0])} is an object without keys.")
@@ -44,7 +50,11 @@ class RowTables:
             raise DataError(f"{name}: a column is named {key!r}; names of columns are texts.")
         values = [row.get(key) for _, row in batch]
         for offset, value in enumerate(values):
-            self._check_kind(name, key, value, _place(start + offset, batch[offset][0]))
+            place = _place(start + offset, batch[offset][0])
+            self._check_kind(name, key, value, place)
+            problem = nested_problem(value, self._inside.setdefault(key, set()))
+            if problem:
+                raise DataError(f"{name}: column {key!r} in {place}: {problem}.")
         try:
             return pa.array(values)
         except (pa.ArrowException, UnicodeEncodeError, OverflowError, ValueError, TypeError) as error:
@@ -114,4 +124,4 @@ def _explain(value: object, error: Exception) -> str:
         )
     if isinstance(error, OverflowError):
         return f"the number {value} does not fit into 64 bits; write it as a text"
-    return f"the value cannot be kept in a table ({error})"
+    return f"the value cannot be kept in a table ({first_line(error)})"

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from sbert_triplet.data.wording import listed
 from sbert_triplet.errors import DataError
 
 
@@ -84,7 +85,7 @@ def _column(text: str, name: str, columns: Collection[str]) -> str:
 def _nearest(name: str, columns: Collection[str]) -> str:
     by_key = {column.casefold(): column for column in columns}
     near = difflib.get_close_matches(name.casefold(), by_key, n=1)
-    listing = ", ".join(sorted(columns))
+    listing = listed(sorted(columns))
     return f"; did you mean {by_key[near[0]]!r}?" if near else f"; there are {listing}"
 
 

@@ -6,14 +6,19 @@ import codecs
 import contextlib
 import gzip
 import io
+import itertools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
+from sbert_triplet.data.unpacking import BoundedGzip
 from sbert_triplet.errors import DataError
 
 _HEAD_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 20
+LONGEST = 32_000_000
+"""Characters of a line, a record or a value: what bounds the memory."""
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _OTHER_FORMATS = (
     (b"PAR1", "parquet", "name it .parquet"),
@@ -28,7 +33,7 @@ _OTHER_FORMATS = (
 def open_bytes(path: Path) -> BinaryIO:
     """The file's content, unpacked when its name ends in ``.gz``."""
     if path.name.lower().endswith(".gz"):
-        return cast(BinaryIO, gzip.open(path, "rb"))
+        return cast(BinaryIO, BoundedGzip(path))
     return path.open("rb")
 
 
@@ -50,6 +55,24 @@ def open_text(path: Path, newline: str) -> Iterator[TextIO]:
             raise _undecodable(path, encoding, error) from error
 
 
+def lines(path: Path, text: TextIO) -> Iterator[str]:
+    """The lines of an open text, with their ends.
+
+    Raises DataError for a line of more than ``LONGEST`` characters, and for one with a zero in it.
+    """
+    number = 0
+    while line := text.readline(LONGEST + 1):
+        number += 1
+        if len(line) > LONGEST:
+            raise DataError(f"{path}: line {number} has more than {LONGEST:,} characters. Is this a table?")
+        if "\0" in line:
+            at = line.index("\0") + 1
+            raise DataError(
+                f"{path}: is not text: line {number}, character {at} is zero, as in binary files."
+            )
+        yield line
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what can go wrong with a file into a DataError that names it."""
@@ -59,6 +82,8 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: the gzip file is cut short or damaged; get a complete copy.") from error
     except gzip.BadGzipFile as error:
         raise DataError(f"{path}: is not a gzip file, though its name ends in .gz. Rename it.") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: holds values that are nested too deeply.") from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
@@ -66,6 +91,8 @@ def reading(path: Path) -> Iterator[None]:
 def _encoding(path: Path, head: bytes) -> str:
     if not head.strip():
         raise DataError(f"{path}: is empty.")
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise DataError(f"{path}: is text in UTF-32; save it as UTF-8.")
     for mark, encoding in _BOMS:
         if head.startswith(mark):
             return encoding
@@ -87,11 +114,15 @@ def _undecodable(path: Path, encoding: str, error: UnicodeDecodeError) -> DataEr
 
 
 def _first_undecodable(path: Path) -> str:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, before = 1, 0
     with open_bytes(path) as stream:
-        for number, line in enumerate(stream, start=1):
+        for piece in itertools.chain(iter(lambda: stream.readline(_PIECE_BYTES), b""), [b""]):
+            pending = len(decoder.getstate()[0])
             try:
-                line.decode("utf-8")
+                decoder.decode(piece, final=not piece)
             except UnicodeDecodeError as error:
-                value = line[error.start]
-                return f"line {number}, byte {error.start + 1} of the line (0x{value:02X})"
+                at = before - pending + error.start + 1
+                return f"line {line}, byte {at} of the line (0x{error.object[error.start]:02X})"
+            line, before = (line + 1, 0) if piece.endswith(b"\n") else (line, before + len(piece))
     return "a part of it"

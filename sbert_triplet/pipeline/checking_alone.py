@@ -35,5 +35,5 @@ def check(
         options.say(expected(ready.plan, ready.encoder))
         home.write_json("data.json", data_record(ready.data, ready.audit))
     options.say(f"Written: {out / 'data.json'}")
-    refuse_errors(ready.audit)
+    refuse_errors(ready.audit, ready.data)
     return ready

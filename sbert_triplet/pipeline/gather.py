@@ -23,7 +23,7 @@ from sbert_triplet.data.examples import Examples
 from sbert_triplet.data.kinds import Kind, Roles
 from sbert_triplet.data.sources import SourceSpec, Table, load_source, rows_taken
 from sbert_triplet.data.texts import TextTable
-from sbert_triplet.data.wording import times
+from sbert_triplet.data.wording import listed, times
 from sbert_triplet.errors import DataError
 from sbert_triplet.pipeline.documents import (
     document_ids,
@@ -72,7 +72,7 @@ class Gatherer:
         self.table_roles: Roles | None = None
         self.notes: list[str] = []
         self.names: list[str] = []
-        self.bad: list[tuple[int, str, str]] = []
+        self.bad: list[tuple[str, int, str, str]] = []
         self.rows_set_aside = 0
         self.documents: list[IntArray] = []
         self.beside: dict[str, Examples] = {}
@@ -92,7 +92,10 @@ class Gatherer:
             self.documents.append(self._corpus(source))
         parts = with_common_classes(parts)
         read = parts.pop("train")
-        splits = cut_splits(read, parts, self.recipe, self.texts.texts)
+        try:
+            splits = cut_splits(read, parts, self.recipe, self.texts.texts)
+        except DataError as error:
+            raise DataError(f"{listed(self.names)}: {error}") from error
         train, dev, test = read.select(splits.train), parts.get("dev"), parts.get("test")
         dev = dev if dev is not None else read.select(splits.dev)
         was_cut = test is None
@@ -121,7 +124,7 @@ class Gatherer:
                 *classes_unseen(train, {"dev": dev, "test": test}),
                 *queries_without_positive(train),
             ),
-            bad_cells=tuple(self.bad),
+            bad_cells=self._bad_cells(),
             rows_set_aside=self.rows_set_aside,
             given=parts,
             others=others,
@@ -225,7 +228,15 @@ class Gatherer:
             were = "was" if len(bad.rows) == 1 else "were"
             self.notes.append(f"{name}: {len(bad.rows):,} of {rows:,} rows {were} set aside")
         self.rows_set_aside += len(bad.rows)
-        self.bad += [(cell.row, cell.column, cell.reason.words) for cell in bad]
+        self.bad += [(name, cell.row, cell.column, cell.reason.words) for cell in bad]
+
+    def _bad_cells(self) -> tuple[tuple[int, str, str], ...]:
+        """Row, column and reason of each; the column with its source where there are several."""
+        several = len(set(self.names)) > 1
+        return tuple(
+            (row, f"{name}: {column}" if several else column, reason)
+            for name, row, column, reason in self.bad
+        )
 
     def _load(self, source: Source) -> Table | RetrievalFolder:
         if source.rows is not None:
@@ -269,7 +280,10 @@ class Gatherer:
             f"{loaded.name}: a retrieval folder of {len(loaded.corpus):,} documents; "
             f"{split}: {len(judged):,}{of} judgements of its split {judged_as}"
         )
-        examples, corpus = build_retrieval(loaded.queries, loaded.corpus, judged, self.texts)
+        try:
+            examples, corpus = build_retrieval(loaded.queries, loaded.corpus, judged, self.texts)
+        except DataError as error:
+            raise DataError(f"{loaded.name}: {error}") from error
         self.documents.append(corpus)
         return examples
 

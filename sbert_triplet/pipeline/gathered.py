@@ -40,8 +40,9 @@ class Gathered:
     two rows are the same to the letter; None where that is not known. ``groups``: of the test rows, what
     is resampled whole.
     ``given``: dev and test where they were not cut from train. ``bad_cells``: (row from 0, column,
-    reason) of the ``rows_set_aside``. ``others``: data sets that are only trained on, each for losses
-    of its own; ``places``: which of them each loss with a data set takes, in the recipe's order.
+    reason) of the ``rows_set_aside``, the column with its source where there are several. ``others``:
+    data sets that are only trained on, each for losses of its own; ``places``: which of them each loss
+    with a data set takes, in the recipe's order.
     """
 
     texts: TextTable

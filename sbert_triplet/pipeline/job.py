@@ -61,7 +61,7 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
             with chosen_threads(options.decisions):
                 ready = prepare(recipe, scratch, folder, options)
                 ready = replace(ready, asked=asked, resumed=resumed.checkpoint if resumed else None)
-                refuse_errors(ready.audit)
+                refuse_errors(ready.audit, ready.data)
                 home.refuse_to_replace(ready.encoder.resolved.path)
                 try:
                     report = _carry_out(ready, home, options)

@@ -50,7 +50,7 @@ def _carry_out(
     tokens = encoder.tokens(data)
     audit = audit_data(recipe, data, encoder, tokens)
     tell_findings(options, recipe, data, audit)
-    refuse_errors(audit)
+    refuse_errors(audit, data)
     options.say(f"Mining for {len(data.train):,} training rows")
     found = mine_negatives(Setting(recipe, data, encoder, tokens, scratch, folder, options.progress))
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import set_seed
 
+from sbert_triplet.data.wording import listed
 from sbert_triplet.encoding.tokens import TokenTable
 from sbert_triplet.errors import InputError
 from sbert_triplet.evaluation.audit import Audit
@@ -73,7 +74,7 @@ def prepare(
         tell_findings(options, recipe, data, audit)
         if not set_aside:
             # Mining takes long, and nothing would come of it.
-            refuse_errors(audit)
+            refuse_errors(audit, data)
     setting = Setting(recipe, data, encoder, tokens, scratch, folder, options.progress)
     plan = plan_training(setting, options.decisions)
     if plan.negatives is not None:
@@ -125,7 +126,8 @@ def tell_findings(options: Options, recipe: Recipe, data: Gathered, audit: Audit
         options.say(f"note     {note}")
 
 
-def refuse_errors(audit: Audit) -> None:
-    """Raise InputError where a finding stands in the way of training."""
+def refuse_errors(audit: Audit, data: Gathered) -> None:
+    """Raise InputError, naming the sources, where a finding stands in the way of training."""
     if audit.errors:
-        raise InputError("\n".join(finding.message + finding.where() for finding in audit.errors))
+        found = "\n".join(finding.message + finding.where() for finding in audit.errors)
+        raise InputError(f"{listed(data.sources)}: {found}")
