@@ -11,13 +11,13 @@ from typing import Any
 
 from sbert_triplet.errors import InputError, MachineError
 from sbert_triplet.pipeline.folder_lock import FolderLock
+from sbert_triplet.pipeline.set_aside import SetAside, remove
 from sbert_triplet.recipe.writing import HEADER
 from sbert_triplet.training.checkpoints import remove_remains, steps_of
 
 FINISHED = "report.json"
 RECIPE = "recipe.yaml"
 LOG = "log.jsonl"
-REPLACED = ".replaced"
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions"
 UNFINISHED = ".evaluation.part"
 """Where an evaluation is written until it is whole."""
@@ -39,7 +39,8 @@ OWN = (
 
 
 class RunFolder:
-    """``path`` and what is written there. ``report.json`` is written last: its presence means finished.
+    """``path`` and what is written there. The presence of ``report.json`` means finished: what is written
+    after it is drawn from it.
 
     A run that is replaced lies in a folder inside until the new one is finished, and comes back where
     the new one fails or is stopped.
@@ -49,6 +50,8 @@ class RunFolder:
         self.path = path
         self._made: list[Path] = []
         self._lock = FolderLock(path)
+        self._aside = SetAside(path, OWN, FINISHED)
+        self._started = False
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         """Keep every other run out of the folder, from now on or from when it is made.
@@ -70,7 +73,8 @@ class RunFolder:
     def refuse_unless_free(self, overwrite: bool, *, resume: bool = False) -> None:
         """Raise InputError where the folder cannot be made, or a run or other files lie in it.
 
-        ``resume``: an unfinished run is what is wanted.
+        A run that was being replaced when its successor was stopped comes back, unless ``resume``: then the
+        successor is what is wanted.
         """
         self._refuse_unreachable()
         if not self.path.exists():
@@ -82,8 +86,9 @@ class RunFolder:
                 f"{self.path}: holds a run that was stopped, with a checkpoint of step {max(steps):,}: go on "
                 "with --resume, name another folder with --out, or give --overwrite to begin anew"
             )
-        self._bring_back()
-        if (self.path / FINISHED).exists() and not overwrite:
+        if not (resume and self._aside.there):
+            self._aside.bring_back()
+        if self.finished and not overwrite:
             raise InputError(
                 f"{self.path}: holds a finished run; name another folder with --out or --name, "
                 "or give --overwrite to replace it"
@@ -157,35 +162,32 @@ class RunFolder:
         self._lock.take()
         self._remove_staged()
         remove_remains(self.checkpoints)
-        if resumed:
-            return
-        aside = self.path / REPLACED
-        for name in OWN:
-            if (self.path / name).exists():
-                aside.mkdir(exist_ok=True)
-                (self.path / name).rename(aside / name)
+        self._started = True
+        if not resumed:
+            self._aside.put()
 
     def finish(self) -> None:
         """Drop what was replaced: the run is complete."""
-        _remove(self.path / REPLACED)
+        self._aside.drop()
 
     def leave(self) -> None:
         """After a failure: no half-written file stays, and no folder in which nothing was trained.
 
-        A run with a checkpoint stays as it is, to be gone on with.
+        A run with a checkpoint stays as it is, to be gone on with. What was never started is not touched: it
+        may be another process's.
         """
-        if not self.path.is_dir():
+        if not self._started or not self.path.is_dir():
             return
         self._remove_staged()
         self.drop_empty("checkpoints")
         if steps_of(self.checkpoints):
             return
-        if self._bring_back():
+        if self._aside.bring_back():
             return
         if (self.path / LOG).exists() or not self._made:
             return
         for name in OWN:
-            _remove(self.path / name)
+            remove(self.path / name)
         for folder in self._made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -237,23 +239,10 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._made = missing
 
-    def _bring_back(self) -> bool:
-        """Put the finished run that was being replaced back, where there is one."""
-        aside = self.path / REPLACED
-        if not (aside / FINISHED).exists():
-            _remove(aside)
-            return False
-        for name in OWN:
-            _remove(self.path / name)
-            if (aside / name).exists():
-                (aside / name).rename(self.path / name)
-        _remove(aside)
-        return True
-
     def _remove_staged(self) -> None:
         for place in (self.path, self.path / PREDICTIONS, self.path / NEGATIVES):
             for staged in place.glob(".*.part"):
-                _remove(staged)
+                remove(staged)
 
 
 def finite(value: Any) -> Any:
@@ -279,13 +268,6 @@ def _has(file: Path, key: str) -> bool:
 def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that is there."""
     return next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path())
-
-
-def _remove(item: Path) -> None:
-    if item.is_dir() and not item.is_symlink():
-        shutil.rmtree(item)
-    else:
-        item.unlink(missing_ok=True)
 
 
 def _size(number: int) -> str:

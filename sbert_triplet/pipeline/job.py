@@ -20,10 +20,18 @@ from sbert_triplet.pipeline.failures import machine_failures
 from sbert_triplet.pipeline.folder import FINISHED, RunFolder
 from sbert_triplet.pipeline.learning_curve import curve_up_to_now, points_of_curve
 from sbert_triplet.pipeline.marks import refuse_to_lose_marks
-from sbert_triplet.pipeline.options import Options, Run, Say, working_place
+from sbert_triplet.pipeline.options import Options, Run, working_place
 from sbert_triplet.pipeline.outcome import data_record, report_of, save_models
-from sbert_triplet.pipeline.preparing import Prepared, prepare, refuse_errors
-from sbert_triplet.pipeline.resuming import Resumed, asked_of, identity, refuse_other_run, to_resume
+from sbert_triplet.pipeline.preparing import Prepared, load, prepare, refuse_errors
+from sbert_triplet.pipeline.resuming import (
+    Resumed,
+    asked_of,
+    identity,
+    refuse_other_recipe,
+    refuse_other_rows,
+    refuse_other_run,
+    to_resume,
+)
 from sbert_triplet.pipeline.start import chosen_threads
 from sbert_triplet.pipeline.training import Keeping, train
 from sbert_triplet.pipeline.weight_line import LineSearch
@@ -41,13 +49,27 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
     memory, GainNotShownError where ``require_gain`` asked for a gain that is not there. Of several
     processes the leading one writes, measures the tuned model and has a report; the others' is empty.
     """
-    place, options = out, options or Options()
+    options = options or Options()
     if options.resume and options.overwrite:
         raise InputError("--resume and --overwrite: give one of them, to go on or to begin anew")
     if options.force and not options.resume:
         raise InputError("--force: goes with --resume; to replace a run, give --overwrite")
-    if options.resume and RunFolder(place).finished:
-        return _finished_before(place, options.say)
+    if options.resume and RunFolder(out).finished:
+        finished = _finished_before(recipe, out, folder, options)
+    else:
+        finished = _made(recipe, out, folder, options)
+    if not finished.report:
+        return finished
+    if options.require_gain and not finished.better:
+        raise GainNotShownError(
+            f"the gain that --require-gain asks for is not there: {no_gain(finished.report)}. "
+            f"The run is complete: {finished.folder}"
+        )
+    return finished
+
+
+def _made(recipe: Recipe, place: Path, folder: Path | None, options: Options) -> Run:
+    """A run from its beginning, or from its newest checkpoint."""
     with working_place(place, options) as (scratch, out, options):
         home = RunFolder(out)
         with home.alone(), machine_failures(out):
@@ -70,16 +92,9 @@ def run(recipe: Recipe, out: Path, *, folder: Path | None = None, options: Optio
                     if isinstance(error, KeyboardInterrupt | SystemExit) and steps_of(home.checkpoints):
                         options.say(f"What was trained is kept: {_again(options)}")
                     raise
-    if not leads():
-        return Run(out, {}, ready.audit)
-    conclude(options.say, report, out)
-    finished = Run(out, report, ready.audit)
-    if options.require_gain and not finished.better:
-        raise GainNotShownError(
-            f"the gain that --require-gain asks for is not there: {no_gain(report)}. "
-            f"The run is complete: {out}"
-        )
-    return finished
+    if leads():
+        conclude(options.say, report, out)
+    return Run(out, report, ready.audit)
 
 
 def _again(options: Options) -> str:
@@ -96,10 +111,24 @@ def _resumed(place: Path, recipe: Recipe, options: Options) -> Resumed | None:
     return found
 
 
-def _finished_before(place: Path, say: Say) -> Run:
-    """A run that came to its end; nothing is left to do."""
+def _finished_before(recipe: Recipe, place: Path, folder: Path | None, options: Options) -> Run:
+    """A run that came to its end, where it is the one that is asked for; a report that is missing is drawn.
+
+    Raises InputError, unless ``force``, where it was begun with another recipe, other rows or another model.
+    """
     report = json.loads((place / FINISHED).read_text(encoding="utf-8"))
-    say(f"{place}: this run is finished, nothing is left to do")
+    with working_place(place, options) as (scratch, _, options), machine_failures(place):
+        if not options.force and "asked" in report:
+            refuse_other_recipe(place, report["asked"]["recipe"], recipe, smoke=options.smoke)
+            _, data, encoder = load(recipe, scratch, folder, replace(options, say=lambda _: None))
+            refuse_other_rows(place, report["asked"], identity({}, "", data, encoder))
+        if leads():
+            home = RunFolder(place)
+            with home.alone():
+                if not (place / "report.html").exists():
+                    write_report(place)
+                home.finish()
+        options.say(f"{place}: this run is finished, nothing is left to do")
     return Run(place, report)
 
 
@@ -149,7 +178,8 @@ def _carry_out(ready: Prepared, home: RunFolder, options: Options) -> dict[str, 
     found = replace(found, line=line, curve=curve)
     shipped = save_models(home.path, ready, found, served)
     report = report_of(ready, trained, found, served, shipped, home.path, options.command, evidence.precision)
-    home.write_json("report.json", report)
+    report["asked"] = {"recipe": dict(ready.asked), "data": run["data"], "model": run["model"]}
+    home.write_json(FINISHED, report)
     write_report(home.path)
     home.finish()
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ ELSEWHERE: dict[str, Any] = {
 }
 """Keys that say where something lies: what lies there is compared."""
 CHECKPOINTS = "checkpoints"
+SETTINGS = frozenset({".json", ".txt", ".model"})
+"""Endings of files of a model that are no weights and no words about it."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,19 @@ def identity(asked: Mapping[str, Any], recipe_yaml: str, data: Gathered, encoder
         "asked": dict(asked),
         "recipe": recipe_yaml,
         "data": data.fingerprint,
-        "model": weights_fingerprint(encoder.model),
+        "model": _fingerprint(encoder),
         "torch": torch.__version__,
     }
+
+
+def _fingerprint(encoder: Encoder) -> str:
+    """Of the weights, and of what else decides on an embedding: tokenizer, pooling, prompts, limits."""
+    total = hashlib.sha256(weights_fingerprint(encoder.model).encode())
+    folder = encoder.resolved.path
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.suffix in SETTINGS:
+            total.update(f"{file.relative_to(folder)}".encode() + file.read_bytes())
+    return total.hexdigest()
 
 
 def to_resume(
@@ -74,27 +87,44 @@ def to_resume(
                 "with --overwrite"
             )
         return None
-    changed = list(_changes(found.run.get("asked", {}), asked_of(recipe, smoke=smoke)))
-    if changed and not force:
+    before = found.run.get("asked", {})
+    if not force:
+        refuse_other_recipe(folder, before, recipe, smoke=smoke)
+    changed = before != asked_of(recipe, smoke=smoke)
+    before, decisions = _recorded(str(found.run.get("recipe", "")))
+    return Resumed(found, recipe if changed else _with_free_keys(before, recipe), decisions)
+
+
+def refuse_other_recipe(folder: Path, before: Mapping[str, Any], recipe: Recipe, *, smoke: bool) -> None:
+    """Raise InputError, naming the keys, where ``recipe`` asks for something else than the run did.
+
+    ``before``: what that was, as of ``asked_of``.
+    """
+    changed = list(_changes(before, asked_of(recipe, smoke=smoke)))
+    if changed:
         raise InputError(
             f"{folder}: this run was begun otherwise: {'; '.join(changed)}. Put it back, begin anew with "
             "--overwrite, or go on all the same with --force"
         )
-    before, decisions = _recorded(str(found.run.get("recipe", "")))
-    return Resumed(found, recipe if changed else _with_free_keys(before, recipe), decisions)
+
+
+def refuse_other_rows(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise InputError where data or base model are not those that the run was begun with."""
+    words = {"data": "the rows of the data", "model": "the model to start from"}
+    others = [what for key, what in words.items() if before.get(key) != now[key]]
+    if others:
+        raise InputError(
+            f"{folder}: {' and '.join(others)} changed since the run was begun. Put them back, begin "
+            "anew with --overwrite, or go on all the same with --force"
+        )
 
 
 def refuse_other_run(
     resumed: Checkpoint, now: Mapping[str, Any], *, force: bool, say: Callable[[str], None]
 ) -> None:
     """Raise InputError, unless ``force``, where data or base model are not those of the checkpoint."""
-    words = {"data": "the rows of the data", "model": "the weights of the model to start from"}
-    others = [what for key, what in words.items() if resumed.run.get(key) != now[key]]
-    if others and not force:
-        raise InputError(
-            f"{resumed.folder}: {' and '.join(others)} are others than those that the run was begun with. "
-            "Put them back, begin anew with --overwrite, or go on all the same with --force"
-        )
+    if not force:
+        refuse_other_rows(resumed.folder, resumed.run, now)
     if resumed.run.get("torch") != now["torch"]:
         say(
             f"note     the checkpoint was written with torch {resumed.run.get('torch')}, and this is "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from torch import Tensor
 
-from sbert_triplet.errors import DivergedError, InputError, MachineError
+from sbert_triplet.errors import DivergedError, GainNotShownError, InputError, MachineError
 from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.training.checkpoints import steps_of
 from sbert_triplet.training.trainer import Trainer
@@ -211,7 +212,7 @@ def test_keys_that_change_no_weight_may_differ(stopped: str, train: Train) -> No
 def test_changed_data_are_refused(stopped: str, tables: Tables, train: Train) -> None:
     rows = tables.pairs()
     tables.write(stopped, [*rows[:-1], {**rows[-1], "answer": "another answer"}])
-    with pytest.raises(InputError, match="the rows of the data are others than those that the run was begun"):
+    with pytest.raises(InputError, match="the rows of the data changed since the run was begun"):
         train(stopped, train=TRAIN, resume=True)
     assert steps_of(Path("out/checkpoints")) == LEFT
 
@@ -248,6 +249,70 @@ def test_a_finished_run_has_nothing_left_to_do(tables: Tables, train: Train) -> 
     assert again.said == ["out: this run is finished, nothing is left to do"]
     assert again.report == json.loads(json.dumps(first.report))
     assert digests(Path("out")) == before
+
+
+def test_a_finished_run_is_told_from_another_recipe_and_other_rows(tables: Tables, train: Train) -> None:
+    data = tables.write("rows.csv", tables.pairs())
+    few = {**TRAIN, "max_steps": 2}
+    train(data, train=few)
+    with pytest.raises(InputError, match=r"train\.learning_rate was auto and is 0\.01"):
+        train(data, train={**few, "learning_rate": 0.01}, resume=True)
+    tables.write("rows.csv", tables.pairs(70))
+    with pytest.raises(InputError, match="out: the rows of the data changed since the run was begun"):
+        train(data, train=few, resume=True)
+    forced = train(data, train=few, resume=True, force=True)
+    assert forced.said == ["out: this run is finished, nothing is left to do"]
+
+
+def test_a_finished_run_without_its_page_gets_it_and_its_gate_is_asked_again(
+    tables: Tables, train: Train
+) -> None:
+    data = tables.write("rows.csv", tables.pairs())
+    few = {**TRAIN, "max_steps": 2, "learning_rate": 1e-9}
+    train(data, train=few, drawn=True)
+    page = Path("out") / "report.html"
+    page.unlink()
+    train(data, train=few, resume=True, drawn=True)
+    assert page.is_file()
+    with pytest.raises(GainNotShownError):
+        train(data, train=few, resume=True, require_gain=True)
+
+
+def test_a_run_that_was_replacing_a_finished_one_begins_again_where_it_has_no_checkpoint(
+    tables: Tables, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tables.write("rows.csv", tables.pairs())
+    few = {**TRAIN, "max_steps": 2}
+    train(data, train=few)
+    other = {**few, "learning_rate": 0.01}
+    with monkeypatch.context() as killed, pytest.raises(StopError):
+        killed.setattr(RunFolder, "leave", lambda _: None)
+        killed.setattr("sbert_triplet.pipeline.job.train", stopped_at_once)
+        train(data, train=other, overwrite=True)
+    resumed = train(data, train=other, resume=True)
+    assert resumed.report["train"]["learning_rate"] == 0.01
+    assert not (Path("out") / ".replaced").exists()
+
+
+def stopped_at_once(*_: Any, **__: Any) -> None:
+    raise StopError
+
+
+def test_the_base_model_is_told_by_its_settings_too(
+    tables: Tables, train: Train, tiny_folder: Path, tmp_path: Path, stopped_in: Callable[[int], None]
+) -> None:
+    data, model = tables.write("rows.csv", tables.pairs()), tmp_path / "model"
+    shutil.copytree(tiny_folder, model)
+    stopped_in(STOPPED)
+    with pytest.raises(StopError):
+        train(data, train=TRAIN, model=str(model))
+    stopped_in(0)
+    (file,) = model.glob("*_Pooling/config.json")
+    pooling = json.loads(file.read_text(encoding="utf-8"))
+    assert pooling["pooling_mode"] == "mean"
+    file.write_text(json.dumps({**pooling, "pooling_mode": "max"}), encoding="utf-8")
+    with pytest.raises(InputError, match="the model to start from changed"):
+        train(data, train=TRAIN, model=str(model), resume=True)
 
 
 def test_a_run_that_was_replacing_a_finished_one_goes_on(
