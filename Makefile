@@ -67,6 +67,8 @@ bench: $(VENV)/.test
 	$(BIN)/python eval/hard_negatives.py $(DATA)
 	$(BIN)/python eval/intervals.py
 	$(BIN)/python eval/quality.py $(DATA)
+	$(BIN)/python eval/search.py $(DATA)
+	$(BIN)/python eval/search_kills.py
 	$(BIN)/python eval/experiments/all.py $(DATA)
 
 clean:

@@ -4,7 +4,8 @@
     ├── InputError               2   the person's input is wrong
     │   ├── RecipeError          2   ... in a recipe (file, line, key)
     │   ├── DataError            2   ... in a table, corpus or judgement (file, row, column)
-    │   └── ModelError           2   ... in a model name or folder
+    │   ├── ModelError           2   ... in a model name or folder
+    │   └── StoreError           2   ... in a store of embeddings, or it cannot be reached
     ├── GainNotShownError        1   the job ran and the gain that was asked for is not there
     ├── MachineError             3   disk or memory ran out
     ├── DivergedError            4   training produced numbers that are not finite
@@ -36,6 +37,10 @@ class DataError(InputError):
 
 class ModelError(InputError):
     """A model name or folder is wrong."""
+
+
+class StoreError(InputError):
+    """A store cannot be reached, holds something else than was asked for, or cannot do what was asked."""
 
 
 class GainNotShownError(SbertTripletError):

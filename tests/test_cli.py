@@ -106,6 +106,22 @@ VERBS = {
         "--debug",
     },
     "report": {"--debug"},
+    "index": {
+        "--store",
+        "--id",
+        "--text",
+        "--metadata",
+        "--precision",
+        "--passage-tokens",
+        "--passage-overlap",
+        "--migrate",
+        "--queries",
+        "--switch",
+        "--verify",
+        "--device",
+        "--debug",
+    },
+    "search": {"--where", "--model", "--json", "--device", "--debug"},
     "recipe": {"--schema", "--show", "--debug"},
 }
 """What people's scripts rely on: options are added with care and never renamed lightly."""

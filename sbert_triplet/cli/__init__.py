@@ -12,6 +12,7 @@ import typer
 
 from sbert_triplet.cli.evidence import evaluate, report
 from sbert_triplet.cli.recipes import recipe
+from sbert_triplet.cli.searching import index, search
 from sbert_triplet.cli.training import check, init, mine, train
 from sbert_triplet.training.machine import keep_freed_memory
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     help="Fine-tune a sentence-embedding model on your own text, and see whether it got better.",
 )
 
-for verb in (train, check, mine, init, evaluate, report, recipe):
+for verb in (train, check, mine, init, evaluate, report, index, search, recipe):
     app.command()(verb)
 
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from sbert_triplet.data.durable import flush
 from sbert_triplet.errors import MachineError
-from sbert_triplet.training.manifest import BadCheckpointError, flush, seal, verified
+from sbert_triplet.training.manifest import BadCheckpointError, seal, verified
 
 PREFIX = "checkpoint-"
 STAGED = ".part"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sbert_triplet.data.durable import flush, sha256_of
 
 NAME = "manifest.json"
 FORMAT = 1
@@ -46,7 +47,7 @@ def seal(folder: Path, step: int, run: Mapping[str, Any]) -> Manifest:
     files: dict[str, dict[str, Any]] = {}
     for file in sorted(_files(folder)):
         flush(file)
-        files[file.relative_to(folder).as_posix()] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        files[file.relative_to(folder).as_posix()] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
     manifest = Manifest(step, run, files)
     place = folder / NAME
     place.write_text(json.dumps(manifest.as_json(), indent=1), encoding="utf-8")
@@ -74,17 +75,6 @@ def verified(folder: Path) -> Manifest:
     for name, file in sorted(there.items()):
         _refuse_changed(name, file, manifest.files[name])
     return manifest
-
-
-def flush(path: Path) -> None:
-    """Have a file, or the names in a folder, reach the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows has no handle of a folder that could be flushed
-    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(file: Path) -> Manifest:
@@ -121,16 +111,11 @@ def _refuse_changed(name: str, file: Path, sealed: Mapping[str, Any]) -> None:
     if size != sealed["bytes"]:
         raise BadCheckpointError(f"{name} has {size:,} bytes, and had {sealed['bytes']:,}")
     try:
-        digest = _sha256(file)
+        digest = sha256_of(file)
     except OSError as error:
         raise BadCheckpointError(f"{name} cannot be read ({error})") from error
     if digest != sealed["sha256"]:
         raise BadCheckpointError(f"{name} is damaged: its SHA-256 is another")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _digest_of(content: Mapping[str, Any]) -> str:

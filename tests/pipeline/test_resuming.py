@@ -285,10 +285,11 @@ def test_a_run_that_was_replacing_a_finished_one_begins_again_where_it_has_no_ch
     few = {**TRAIN, "max_steps": 2}
     train(data, train=few)
     other = {**few, "learning_rate": 0.01}
-    with monkeypatch.context() as killed, pytest.raises(StopError):
+    with monkeypatch.context() as killed:
         killed.setattr(RunFolder, "leave", lambda _: None)
         killed.setattr("sbert_triplet.pipeline.job.train", stopped_at_once)
-        train(data, train=other, overwrite=True)
+        with pytest.raises(StopError):
+            train(data, train=other, overwrite=True)
     resumed = train(data, train=other, resume=True)
     assert resumed.report["train"]["learning_rate"] == 0.01
     assert not (Path("out") / ".replaced").exists()

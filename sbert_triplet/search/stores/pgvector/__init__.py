@@ -1,0 +1,1 @@
+"""PostgreSQL with pgvector: a table of ours, or columns of an application's own table."""
