@@ -7,7 +7,7 @@
     │   ├── ModelError           2   ... in a model name or folder
     │   └── StoreError           2   ... in a store of embeddings, or it cannot be reached
     ├── GainNotShownError        1   the job ran and the gain that was asked for is not there
-    ├── MachineError             3   disk or memory ran out
+    ├── MachineError             3   disk or memory ran out, the Hub is out of reach
     ├── DivergedError            4   training produced numbers that are not finite
     │   └── CollapsedError       4   ... or embeddings that are all alike
     └── StoppedError       130, 143  a signal asked the run to end, and it is saved
@@ -50,7 +50,7 @@ class GainNotShownError(SbertTripletError):
 
 
 class MachineError(SbertTripletError):
-    """The machine failed: disk, memory or device."""
+    """The machine failed: disk, memory, device or network."""
 
     exit_code = 3
 

@@ -106,6 +106,29 @@ VERBS = {
         "--debug",
     },
     "report": {"--debug"},
+    "export": {
+        "--to",
+        "--int8",
+        "--float16",
+        "--dimensions",
+        "--data",
+        "--max-loss",
+        "--out",
+        "--overwrite",
+        "--force",
+        "--debug",
+    },
+    "publish": {
+        "--dry-run",
+        "--public",
+        "--licence",
+        "--license",
+        "--data-licence",
+        "--data-license",
+        "--include-examples",
+        "--force",
+        "--debug",
+    },
     "index": {
         "--store",
         "--id",
@@ -188,6 +211,25 @@ def test_verbs_and_options() -> None:
         for name, command in commands.items()
     }
     assert found == VERBS
+
+
+def test_a_run_goes_elsewhere(call: Call, undrawn: None) -> None:
+    """One run: exported, refused where it loses, refused to be published, and shown as it would be."""
+    call("train", "tickets.csv", *SMOKE)
+    exported = call("export", "runs/tickets").stdout.splitlines()
+    assert exported[0] == "Model: runs/tickets, from the folder of that name"
+    assert exported[1] == "Largest difference of a number of an embedding: 0.0e+00"
+    assert any(line.startswith("nDCG@10: before ") and "difference +0.0000" in line for line in exported)
+    assert exported[-1].startswith("Written: exports/tickets-portable (")
+    assert "holds a model; name another folder" in call("export", "runs/tickets", code=2).stderr
+    assert "--int8 goes with --to onnx" in call("export", "runs/tickets", "--int8", code=2).stderr
+    refused = call("publish", "runs/tickets", "me/tickets", "--dry-run", code=1).stderr
+    assert "publish a run that is better" in refused or "the base model itself" in refused
+    shown = call("publish", "runs/tickets/candidate", "me/tickets", "--dry-run", "--force").stdout
+    assert "model.safetensors" in shown
+    assert "# tickets" in shown
+    assert "what of rain" not in shown
+    assert shown.endswith("Nothing was sent. Without --dry-run this goes to me/tickets\n")
 
 
 def test_train_without_a_recipe(call: Call, undrawn: None) -> None:

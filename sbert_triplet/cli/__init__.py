@@ -11,6 +11,7 @@ import sys
 import typer
 
 from sbert_triplet.cli.evidence import evaluate, report
+from sbert_triplet.cli.publishing import export, publish
 from sbert_triplet.cli.recipes import recipe
 from sbert_triplet.cli.searching import index, search
 from sbert_triplet.cli.training import check, init, mine, train
@@ -24,7 +25,7 @@ app = typer.Typer(
     help="Fine-tune a sentence-embedding model on your own text, and see whether it got better.",
 )
 
-for verb in (train, check, mine, init, evaluate, report, index, search, recipe):
+for verb in (train, check, mine, init, evaluate, report, export, publish, index, search, recipe):
     app.command()(verb)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from sbert_triplet.data.cache import arrow_dataset, cache_folder, common_schema, new_file, open_arrow
 from sbert_triplet.data.delimited import DelimitedReader
 from sbert_triplet.data.discovery import FORMATS, UNDERSTOOD, suffix_of
+from sbert_triplet.data.durable import sha256_of
 from sbert_triplet.data.json_files import json_tables
 from sbert_triplet.data.parquet_files import parquet_tables
 from sbert_triplet.data.rows import RowTables
@@ -55,7 +56,7 @@ def load_files(
         return kept
     dataset, notes = _read(paths, kinds[0], target, numbers)
     with new_file(target.with_suffix(".json")) as written:
-        record = {"sha256": _digest(target), "notes": notes}
+        record = {"sha256": sha256_of(target), "notes": notes}
         written.write_text(json.dumps(record), encoding="utf-8")
     return dataset, tuple(notes)
 
@@ -67,7 +68,7 @@ def _kept(target: Path) -> tuple[datasets.Dataset, tuple[str, ...]] | None:
         return None
     try:
         record = json.loads(notes_file.read_text(encoding="utf-8"))
-        if record["sha256"] == _digest(target):
+        if record["sha256"] == sha256_of(target):
             return open_arrow(target), tuple(record["notes"])
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
@@ -75,17 +76,12 @@ def _kept(target: Path) -> tuple[datasets.Dataset, tuple[str, ...]] | None:
     return None
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _content_key(paths: list[Path], numbers: bool) -> str:
     """One name for the same content: the cached table does not depend on where the files lie."""
     total = hashlib.sha256(f"{_READER_VERSION} {numbers}".encode())
     for path in paths:
         with reading(path):
-            digest = _digest(path)
+            digest = sha256_of(path)
         total.update(f"{suffix_of(path)}{path.suffix.lower()}".encode() + bytes.fromhex(digest))
     return total.hexdigest()[:40]
 

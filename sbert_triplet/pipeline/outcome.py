@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
+from sbert_triplet.encoding.agreement import largest_difference
 from sbert_triplet.encoding.loading import load_model
-from sbert_triplet.encoding.tokens import Side, ends_in_routes, form_of
 from sbert_triplet.errors import MachineError
 from sbert_triplet.evaluation.audit import Audit
 from sbert_triplet.evaluation.results import Comparison
@@ -98,20 +96,13 @@ def save(model: SentenceTransformer, folder: Path, sample: list[str]) -> None:
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
     again = SentenceTransformer(str(staged), device=str(model.device))
-    sides: tuple[Side, ...] = ("left", "right") if ends_in_routes(model) else ("text",)
-    difference = max(
-        float(np.abs(_encoded(model, side, sample) - _encoded(again, side, sample)).max()) for side in sides
-    )
+    difference = largest_difference(model, again, sample)
     if not difference <= SAME:
         raise MachineError(
             f"{folder}: the saved model, loaded again, gives embeddings that differ by {difference:.1e} "
             "from those in memory; the disk or the library that wrote it is at fault"
         )
     staged.replace(folder)
-
-
-def _encoded(model: SentenceTransformer, side: Side, texts: list[str]) -> NDArray[np.floating[Any]]:
-    return np.asarray(model.encode(texts, show_progress_bar=False, task=form_of(model, side).task))
 
 
 def data_record(data: Gathered, audit: Audit) -> dict[str, Any]:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from sbert_triplet.errors import InputError
+from sbert_triplet.publishing.card_facts import (
+    data_section,
+    examples_section,
+    hub_data,
+    limits_section,
+    purpose_section,
+)
+from sbert_triplet.publishing.card_usage import usage
+from sbert_triplet.publishing.citations import papers
 from sbert_triplet.reporting import numbers
 from sbert_triplet.reporting.record import Change, mapping
 from sbert_triplet.reporting.sections.results import pool_sentence
@@ -27,6 +39,7 @@ _TASKS = {
     "triplets": ("triplet", "Triplet"),
     "labelled text": ("text-classification", "Text Classification"),
 }
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _HELD_OUT = "held-out rows of the training data's source"
 _CHOSEN_ON_DEV = (
     "The weights here are those of the base model, unchanged: dev rows and the general check chose them "
@@ -41,34 +54,76 @@ _SHIPPED = {
 }
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a card says beyond the report, where the model leaves the machine.
+
+    ``name``: the repository on the Hub; ``folder``: where its portable form lies; ``limits``: consumers that
+    cannot load it; ``figures``: (path, title) of plots; ``data_licence``: of the rows; ``examples``: texts of
+    the data, which are quoted.
+    """
+
+    name: str | None = None
+    folder: Path | None = None
+    limits: tuple[str, ...] = ()
+    figures: tuple[tuple[str, str], ...] = ()
+    data_licence: str | None = None
+    examples: tuple[str, ...] = ()
+
+
 def card_text(
-    report: Mapping[str, Any], recipe_yaml: str, *, base_model: str, licence: str | None, shipped: str
+    report: Mapping[str, Any],
+    recipe_yaml: str,
+    *,
+    base_model: str,
+    licence: str | None,
+    shipped: str,
+    beside: Beside | None = None,
 ) -> str:
     """The text of ``README.md``: YAML front matter as the Hub reads it, then the card.
 
     ``report`` is ``report.json``, ``recipe_yaml`` the resolved recipe, ``shipped`` what the weights
     are ("tuned", "base", "interpolated"): the front matter's model index gives the figures of these
     weights. Interpolated ones are what the report calls tuned. Of paths only the last part is written.
-    Nothing of the data is quoted: no rows, no slices, no messages of the audit.
+    Nothing of the data is quoted (no rows, no slices, no messages of the audit) but the examples of
+    ``beside``.
 
     Raises InputError where ``recipe_yaml`` is no YAML.
     """
+    beside = beside or Beside()
     changes = [Change.from_json(str(name), entry) for name, entry in mapping(report.get("metrics")).items()]
     main = str(report.get("main_metric"))
     changes.sort(key=lambda change: change.name != main)
+    recipe = publishable_recipe(recipe_yaml)
+    prompts = {str(name): str(text or "") for name, text in _prompts(report).items()}
+    changed = set_by_recipe(recipe_yaml)
     sections = [
-        _introduction(
-            report, changes, without_folders(base_model), shipped, changed=set_by_recipe(recipe_yaml)
-        ),
-        _usage(mapping(report.get("model"))),
+        _introduction(report, changes, without_folders(base_model), shipped, changed=changed),
+        usage(prompts, name=beside.name, folder=beside.folder, limits=beside.limits),
         _results(report, changes, shipped),
-        _training(report, recipe_yaml),
+        *(_figures(beside.figures)),
+        data_section(report, beside.data_licence),
+        purpose_section(report),
+        limits_section(report, changes),
+        _training(report, recipe),
+        _citations(recipe, report),
+        *([examples_section(beside.examples)] if beside.examples else []),
     ]
-    return (
-        f"---\n{_front_matter(report, changes, base_model, licence, shipped)}\n---\n\n"
-        + "\n\n".join(sections)
-        + "\n"
-    )
+    matter = _front_matter(report, changes, base_model, licence, shipped)
+    return f"---\n{matter}\n---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _prompts(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    return mapping(mapping(report.get("model")).get("prompts"))
+
+
+def _figures(figures: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"![{markdown_escape(title)}]({path})" for path, title in figures]
+
+
+def _citations(recipe: str, report: Mapping[str, Any]) -> str:
+    entries = "\n\n".join(paper.bibtex() for paper in papers(mapping(yaml.safe_load(recipe)), report))
+    return "## Citation\n\nWhat this model rests on:\n\n" + markdown_fence(entries, "bibtex")
 
 
 def _front_matter(
@@ -93,16 +148,21 @@ def _front_matter(
         if value is not None and value == value
     ]
     card = ModelCardData(
-        base_model=None if without_folders(base_model) != base_model else base_model,
+        base_model=base_model if _of_the_hub(base_model) else None,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         license=licence,
         tags=list(TAGS),
+        datasets=hub_data(report) or None,
         metrics=[metric_type(name) for name in values],
         model_name=one_line(report.get("name") or "model"),
         eval_results=results or None,
     )
     return card.to_yaml(line_break="\n")
+
+
+def _of_the_hub(name: str) -> bool:
+    return without_folders(name) == name and _HUB_ID.fullmatch(name) is not None
 
 
 def metric_type(name: str) -> str:
@@ -139,23 +199,6 @@ def _introduction(
     )
     parts += [markdown_escape(change_sentence(changes[0])) if changes else "", lies]
     return "\n\n".join(part for part in parts if part)
-
-
-def _usage(model: Mapping[str, Any]) -> str:
-    prompts = {str(name): clean(text) for name, text in mapping(model.get("prompts")).items() if text}
-    lines = [
-        "from sentence_transformers import SentenceTransformer",
-        "",
-        'model = SentenceTransformer("path/or/name/of/this/model")',
-        "queries = model.encode_query(my_queries)",
-        "documents = model.encode_document(my_documents)",
-        "scores = model.similarity(queries, documents)",
-    ]
-    text = "## Use\n\n" + markdown_fence("\n".join(lines), "python")
-    if prompts:
-        listed = "\n".join(f"{name}: {text!r}" for name, text in prompts.items())
-        text += "\n\nTexts are encoded with these prompts before them:\n\n" + markdown_fence(listed)
-    return text
 
 
 def _results(report: Mapping[str, Any], changes: Iterable[Change], shipped: str) -> str:
@@ -197,13 +240,9 @@ def _table(changes: Iterable[Change], bm25: Mapping[str, Any]) -> Table:
     return Table("Results", columns, rows)
 
 
-def _training(report: Mapping[str, Any], recipe_yaml: str) -> str:
-    data, train, versions = (mapping(report.get(part)) for part in ("data", "train", "environment"))
-    rows = ", ".join(f"{one_line(name)} {numbers.count(n)}" for name, n in mapping(data.get("rows")).items())
+def _training(report: Mapping[str, Any], recipe: str) -> str:
+    train, versions = (mapping(report.get(part)) for part in ("train", "environment"))
     facts = [
-        ("Kind of data", data.get("kind")),
-        ("Rows", rows),
-        ("Fingerprint of the data", data.get("fingerprint")),
         ("Steps", numbers.count(train.get("steps"))),
         ("Time", numbers.seconds(train.get("seconds"))),
         ("Precision", train.get("precision")),
@@ -215,9 +254,8 @@ def _training(report: Mapping[str, Any], recipe_yaml: str) -> str:
     lines = [
         f"- {name}: {markdown_escape(value)}" for name, value in facts if value and value != numbers.NONE
     ]
-    recipe = markdown_fence(publishable_recipe(recipe_yaml), "yaml")
     note = "The recipe as resolved (of paths, the last part):"
-    return "\n\n".join(["## Training", "\n".join(lines), note, recipe])
+    return "\n\n".join(["## Training", "\n".join(lines), note, markdown_fence(recipe, "yaml")])
 
 
 def publishable_recipe(recipe_yaml: str) -> str:

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
 
 from sbert_triplet.errors import InputError
 from sbert_triplet.evaluation.metrics import Task
-from sbert_triplet.publishing.card import card_text, metric_type, publishable_recipe
+from sbert_triplet.losses.names import LOSSES
+from sbert_triplet.publishing.card import Beside, card_text, metric_type, publishable_recipe
+from sbert_triplet.publishing.citations import OF_LOSSES, papers
+from sbert_triplet.publishing.figures import write_figures
+from sbert_triplet.publishing.portable import save_portable
+from sbert_triplet.reporting.log import Series, TrainingLog
+from sbert_triplet.reporting.record import RunRecord
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 RECIPE = """\
@@ -211,3 +222,117 @@ def test_metric_types() -> None:
         "1_nn_accuracy",
         "spearman",
     ]
+
+
+@pytest.fixture
+def beside(tiny: SentenceTransformer, tmp_path: Path) -> Beside:
+    saved = save_portable(tiny, tmp_path / "model")
+    figures = (("figures/differences.svg", "Tuned against base"),)
+    return Beside("me/tickets", saved.folder, ("library X: no routes",), figures, "CC-BY-4.0", ())
+
+
+def test_a_published_card_has_every_part(report: dict[str, Any], beside: Beside) -> None:
+    text = ModelCard(card(report, beside=beside)).text
+    parts = ["Use", "Results", "Data", "Intended use", "Limits", "Training", "Citation"]
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == parts
+    assert "name = 'me/tickets'" in text
+    assert "- library X: no routes" in text
+    assert "![Tuned against base](figures/differences.svg)" in text
+    assert "- Licence: CC-BY-4.0" in text
+    assert "sbert-triplet index me/tickets" in text
+    assert "query_encode_kwargs={\"prompt\": 'query: '}" in text
+
+
+def test_the_lines_of_the_card_run(report: dict[str, Any], beside: Beside, tiny: SentenceTransformer) -> None:
+    """Transformers alone, as the card has it, with the folder in place of the repository."""
+    text = card(report, beside=replace(beside, name=str(beside.folder)))
+    blocks = [block.split("\n```")[0] for block in text.split("```python\n")[1:]]
+    lines = next(block for block in blocks if "AutoModel" in block)
+    scope: dict[str, Any] = {}
+    exec(lines, scope)
+    texts = ["how do I return a parcel", "hello"]
+    assert np.abs(scope["embed"](texts).numpy() - tiny.encode(texts)).max() <= 1e-6
+
+
+def test_who_changes_embeddings_that_have_no_length_of_1(
+    report: dict[str, Any], beside: Beside, every_model: dict[str, SentenceTransformer], tmp_path: Path
+) -> None:
+    assert "txtai" not in card(report, beside=beside)
+    folder = save_portable(every_model["max"], tmp_path / "max").folder
+    text = card(report, beside=replace(beside, folder=folder))
+    assert "- txtai: it brings every embedding to length 1" in text
+    assert "- library X: no routes" in text
+
+
+def test_examples_are_quoted_only_where_they_are_given(report: dict[str, Any], beside: Beside) -> None:
+    assert "Examples" not in card(report, beside=beside)
+    text = card(report, beside=replace(beside, examples=("where is ```my``` parcel",)))
+    assert "## Examples of the held-out texts" in text
+    assert "where is ```my``` parcel" in text
+
+
+def test_data_sets_of_the_hub_are_named_for_it(report: dict[str, Any]) -> None:
+    report["data"]["sources"] = ["/home/jane/x.csv", "owner/pairs:config@abc[train]", "folder/file.parquet"]
+    assert front_matter(card(report))["datasets"] == ["owner/pairs"]
+
+
+def test_limits_say_what_got_worse(report: dict[str, Any]) -> None:
+    report["metrics"]["RR@10"] |= {"tuned": 0.6, "difference": -0.041, "low": -0.06, "high": -0.02}
+    text = card({**report, "verdict": "not shown better"})
+    assert "- RR@10 fell by 0.041." in text
+    assert "- The tuned model was not shown to be better than the base model on the main metric." in text
+    assert "What comes after 256 tokens of a text is not read." in text
+
+
+def test_a_base_model_that_is_none_of_the_hub(report: dict[str, Any]) -> None:
+    """The Hub refuses a card whose base model cannot be an id of it."""
+    for name in ("a tiny random encoder (--smoke)", "/home/jane/model", "a/b/c"):
+        assert "base_model" not in front_matter(card(report, base_model=name))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "keys"),
+    [
+        ({"loss": {"name": "multiple_negatives_ranking"}}, {"henderson2017efficient", "oord2018cpc"}),
+        ({"loss": {"name": "triplet", "miner": "semi_hard"}}, {"schroff2015facenet"}),
+        ({"loss": {"name": "triplet", "miner": "hard"}}, {"hermans2017defense"}),
+        ({"loss": {"name": "cosent", "matryoshka": [64, 32]}}, {"su2022cosent", "kusupati2022matryoshka"}),
+        ({"loss": {"name": "cosine_regression"}, "train": {"chunk_tokens": 0}}, set()),
+        ({"loss": {"name": "cosine_regression"}, "train": {"chunk_tokens": 512}}, {"gao2021cache"}),
+        (
+            {"losses": [{"loss": {"name": "simcse"}}, {"loss": {"name": "oasis"}}]},
+            {"gao2021simcse", "chechik2010oasis"},
+        ),
+        (
+            {
+                "loss": {"name": "contrastive"},
+                "mine": {"negatives": 2, "relative_margin": 0.1, "refresh": "epoch"},
+            },
+            {"hadsell2006dimensionality", "moreira2024nvretriever", "xiong2021ance"},
+        ),
+    ],
+)
+def test_what_is_cited(recipe: dict[str, Any], keys: set[str]) -> None:
+    assert {paper.key for paper in papers(recipe, {})} == {"reimers2019sbert", *keys}
+
+
+def test_every_loss_has_its_papers() -> None:
+    assert set(OF_LOSSES) == set(LOSSES)
+    every = {paper.key: paper for found in OF_LOSSES.values() for paper in found}
+    for paper in every.values():
+        assert re.search(r"(eprint|doi|journal) = ", paper.bibtex())
+    between = {"weight_line": {"chosen": 0.5}}
+    assert {paper.key for paper in papers({}, between)} == {"reimers2019sbert", "wortsman2022wiseft"}
+
+
+def test_figures_hold_no_text_of_the_data(report: dict[str, Any], tmp_path: Path) -> None:
+    log = TrainingLog(steps={"loss": Series.from_points([(1, 2.0), (2, 1.5)])})
+    run = RunRecord(tmp_path, report, {"notes": ["parcel"]}, None, log)
+    drawn = write_figures(run, tmp_path / "one")
+    write_figures(run, tmp_path / "two")
+    assert [name for name, _ in drawn] == ["figures/differences.svg", "figures/loss.svg"]
+    for name, _ in drawn:
+        svg = (tmp_path / "one" / name).read_text(encoding="utf-8")
+        assert svg == (tmp_path / "two" / name).read_text(encoding="utf-8")
+        assert "Secret" not in svg
+        assert "parcel" not in svg
