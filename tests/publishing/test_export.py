@@ -17,6 +17,7 @@ def missing(*packages: str) -> list[str]:
 
 
 NEEDS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino", "nncf")}
+FORMS = ["onnx", pytest.param("openvino", marks=pytest.mark.long)]
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def accept(_: Exported) -> None:
     return
 
 
-@pytest.mark.parametrize("needs", list(NEEDS), indirect=True)
+@pytest.mark.parametrize("needs", FORMS, indirect=True)
 def test_a_graph_gives_the_same_embeddings(
     needs: str, model: SentenceTransformer, tmp_path: Path, texts: list[str]
 ) -> None:
@@ -43,7 +44,7 @@ def test_a_graph_gives_the_same_embeddings(
     assert np.abs(made.model.encode(texts[:1]) - made.model.encode(texts)[:1]).max() <= 1e-5
 
 
-@pytest.mark.parametrize("needs", list(NEEDS), indirect=True)
+@pytest.mark.parametrize("needs", FORMS, indirect=True)
 def test_eight_bits(needs: str, tiny: SentenceTransformer, tmp_path: Path, texts: list[str]) -> None:
     exact = export_model(tiny, tmp_path / "exact", Asked(to=needs), accept=accept)
     made = export_model(tiny, tmp_path / "out", Asked(to=needs, int8=True), accept=accept)

@@ -19,6 +19,8 @@ ROWS = [
     for n, word in enumerate(("rain", "bread", "trains", "chess", "moss", "paint", "salt", "maps", "bees"))
 ]
 Call = Callable[..., Result]
+OFTEN = ("faiss", "postgresql")
+KINDS = [kind if kind in OFTEN else pytest.param(kind, marks=pytest.mark.long) for kind in sorted(STORES)]
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def write(rows: list[dict[str, object]], name: str = "docs.jsonl") -> None:
     Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", sorted(STORES))
+@pytest.mark.parametrize("kind", KINDS)
 def test_from_a_file_to_hits(call: Call, new_url: Callable[[str], str], kind: str) -> None:
     url = new_url(kind)
     lines = call("index", "model", "docs.jsonl", "--store", url).stdout.splitlines()
@@ -71,7 +73,7 @@ def test_from_a_file_to_hits(call: Call, new_url: Callable[[str], str], kind: st
     )
 
 
-@pytest.mark.parametrize("kind", sorted(STORES))
+@pytest.mark.parametrize("kind", KINDS)
 def test_migration_there_and_back(call: Call, new_url: Callable[[str], str], kind: str) -> None:
     url = new_url(kind)
     call("index", "model", "docs.jsonl", "--store", url)
