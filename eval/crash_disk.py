@@ -1,5 +1,7 @@
 """The command line, with a limit on the size of files while the checkpoint of one step is written.
 
+The limit is lifted when that has failed: what is said of it goes into a file, too.
+
 python eval/crash_disk.py BYTES STEP train ...
 """
 
@@ -22,8 +24,14 @@ def main(limit: int, step: int, words: list[str]) -> None:
         soft = limit if number == step else resource.RLIM_INFINITY
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
+    give_up = Checkpoints._give_up
+
+    def lifted(self: Checkpoints, *given: Any) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        give_up(self, *given)
+
     changed: Any = Checkpoints
-    changed._refuse_full_disk = limited
+    changed._refuse_full_disk, changed._give_up = limited, lifted
     sys.argv = ["sbert-triplet", *words]
     app(words)
 
