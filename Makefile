@@ -66,6 +66,7 @@ bench: $(VENV)/.test
 	$(BIN)/python eval/mining.py $(DATA)
 	$(BIN)/python eval/hard_negatives.py $(DATA)
 	$(BIN)/python eval/intervals.py
+	$(BIN)/python eval/load.py
 	$(BIN)/python eval/quality.py $(DATA)
 	$(BIN)/python eval/search.py $(DATA)
 	$(BIN)/python eval/search_kills.py

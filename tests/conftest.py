@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -138,6 +140,25 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(TokenTable, "group_inputs", counted)
     return seen
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A tab of Chromium, a ``browser.Page``."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("needs Chromium: apt-get update && apt-get install -y chromium")
+    if sys.platform == "win32":
+        pytest.skip("drives Chromium over inherited pipes, which Windows does not pass on")
+    spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tab = module.Page(program, tmp_path_factory.mktemp("profile"))
+    yield tab
+    tab.close()
 
 
 @pytest.fixture

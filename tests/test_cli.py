@@ -145,6 +145,21 @@ VERBS = {
         "--debug",
     },
     "search": {"--where", "--model", "--json", "--device", "--debug"},
+    "serve": {
+        "--base",
+        "--beside",
+        "--debug",
+        "--device",
+        "--dimensions",
+        "--host",
+        "--max-connections",
+        "--max-texts",
+        "--max-tokens",
+        "--model",
+        "--port",
+        "--votes",
+        "--without-keys",
+    },
     "recipe": {"--schema", "--show", "--debug"},
 }
 """What people's scripts rely on: options are added with care and never renamed lightly."""

@@ -14,6 +14,7 @@ from sbert_triplet.cli.evidence import evaluate, report
 from sbert_triplet.cli.publishing import export, publish
 from sbert_triplet.cli.recipes import recipe
 from sbert_triplet.cli.searching import index, search
+from sbert_triplet.cli.serving import serve
 from sbert_triplet.cli.training import check, init, mine, train
 from sbert_triplet.training.machine import keep_freed_memory
 
@@ -25,7 +26,20 @@ app = typer.Typer(
     help="Fine-tune a sentence-embedding model on your own text, and see whether it got better.",
 )
 
-for verb in (train, check, mine, init, evaluate, report, export, publish, index, search, recipe):
+for verb in (
+    train,
+    check,
+    mine,
+    init,
+    evaluate,
+    report,
+    export,
+    publish,
+    index,
+    search,
+    serve,
+    recipe,
+):
     app.command()(verb)
 
 
