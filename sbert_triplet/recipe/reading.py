@@ -48,14 +48,20 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """Like ``read_recipe``, with the file and the recorded decisions."""
-    document = parse_yaml(text_of(path), str(path))
-    if document.data is None:
-        raise RecipeError(f"{path}: is empty; a recipe needs at least `data: ` and where the rows are")
-    if not isinstance(document.data, dict):
-        raise RecipeError(f"{path}: expected {Recipe.wanted}, found {found(document.data)}")
-    places = Places(str(path), document.lines)
-    recipe, decisions = _validated(document.data, places, overrides, from_text=True)
+    recipe, decisions = recipe_of_text(text_of(path), origin=str(path), overrides=overrides)
     return LoadedRecipe(recipe, path, decisions)
+
+
+def recipe_of_text(
+    text: str, *, origin: str, overrides: Sequence[str] = ()
+) -> tuple[Recipe, Mapping[str, Any]]:
+    """The recipe of YAML text and its recorded decisions; messages name ``origin``. Raises RecipeError."""
+    document = parse_yaml(text, origin)
+    if document.data is None:
+        raise RecipeError(f"{origin}: is empty; a recipe needs at least `data: ` and where the rows are")
+    if not isinstance(document.data, dict):
+        raise RecipeError(f"{origin}: expected {Recipe.wanted}, found {found(document.data)}")
+    return _validated(document.data, Places(origin, document.lines), overrides, from_text=True)
 
 
 def recipe_from(data: Mapping[str, Any], *, origin: str, overrides: Sequence[str] = ()) -> Recipe:

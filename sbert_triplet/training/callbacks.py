@@ -123,8 +123,9 @@ class AfterStep(TrainerCallback):
 class BestOnDev(TrainerCallback):
     """Scores the encoder on the dev split every ``steps`` steps and keeps the best weights.
 
-    ``score()`` is larger for better. Training stops after ``patience`` scores in a row
-    without a new best; ``restore`` puts the best weights back. A part of checkpoints (``training.kept``).
+    ``score()`` is larger for better, and none is best that is not finite. Training stops after
+    ``patience`` scores in a row without a new best; ``restore`` puts the best weights back.
+    A part of checkpoints (``training.kept``).
     """
 
     def __init__(
@@ -153,8 +154,8 @@ class BestOnDev(TrainerCallback):
             return
         value = agreed(self.score())
         if state.is_world_process_zero:
-            self.log.write({"step": state.global_step, "dev": {self.metric: value}})
-        if self.best is None or value > self.best:
+            self.log.write({"step": state.global_step, "dev": {self.metric: _finite(value)}})
+        if math.isfinite(value) and (self.best is None or value > self.best):
             self.best, self.best_step, self._without_gain = value, state.global_step, 0
             self._weights = {name: _copied(module) for name, module in self._trained.items()}
             return
@@ -174,17 +175,20 @@ class BestOnDev(TrainerCallback):
             self._trained[name].load_state_dict(weights)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The best score and its weights."""
+        """The best score and its weights, and how many scores were taken since."""
+        counts = torch.tensor([self.best_step, self._without_gain])
         if self.best is None:
-            return {}
+            return {"counts": counts} if self._without_gain else {}
         weights = {
             f"{name}.{key}": value for name, own in self._weights.items() for key, value in own.items()
         }
-        counts = torch.tensor([self.best_step, self._without_gain])
         return {"best": torch.tensor(self.best, dtype=torch.float64), "counts": counts, **weights}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        self.best, (self.best_step, self._without_gain) = float(state["best"]), state["counts"].tolist()
+        self.best_step, self._without_gain = state["counts"].tolist()
+        if "best" not in state:
+            return
+        self.best = float(state["best"])
         for name in self._trained:
             own = {
                 key.removeprefix(f"{name}."): value

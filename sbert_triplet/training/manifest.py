@@ -91,7 +91,21 @@ def _read(file: Path) -> Manifest:
         raise BadCheckpointError(f"{NAME} is damaged")
     if content.get("format") != FORMAT:
         raise BadCheckpointError(f"its format is {content.get('format')}, and this version reads {FORMAT}")
-    return Manifest(int(content["step"]), content["run"], content["files"])
+    if not _complete(content):
+        raise BadCheckpointError(f"{NAME} does not name the step, the run and the files with their digests")
+    return Manifest(content["step"], content["run"], content["files"])
+
+
+def _complete(content: Mapping[str, Any]) -> bool:
+    """Whether everything is there, and of its kind: a digest that fits says nothing of that."""
+    step, run, files = (content.get(key) for key in ("step", "run", "files"))
+    return (
+        (type(step) is int and step >= 0)
+        and isinstance(run, dict)
+        and isinstance(files, dict)
+        and all(isinstance(file, dict) and type(file.get("bytes")) is int for file in files.values())
+        and all(isinstance(file.get("sha256"), str) for file in files.values())
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:

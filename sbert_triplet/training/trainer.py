@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +15,11 @@ from sentence_transformers import SentenceTransformerTrainer, SentenceTransforme
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
+from transformers.trainer import TRAINING_ARGS_NAME
 
+from sbert_triplet.data.wording import first_line
 from sbert_triplet.encoding.loading import ResolvedModel, load_model
-from sbert_triplet.errors import DivergedError, MachineError
+from sbert_triplet.errors import DivergedError, InputError, MachineError
 from sbert_triplet.processes import from_all
 from sbert_triplet.training.ahead import BatchesAhead, RowsAhead
 from sbert_triplet.training.checkpoints import Checkpoints
@@ -34,6 +37,8 @@ _OBJECTIVE = "objective"
 OBJECTIVE_FILE = f"{_OBJECTIVE}.safetensors"
 GENERATORS = "generators.safetensors"
 STATE = "trainer_state.json"
+UNREADABLE = (pickle.UnpicklingError, EOFError, AttributeError, KeyError, TypeError, ValueError)
+"""What reading and taking the state of an optimizer raises where it is another file."""
 
 
 class Trainer(SentenceTransformerTrainer):
@@ -247,7 +252,10 @@ class Trainer(SentenceTransformerTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
-        save_kept(self._kept, Path(output_dir or self.args.output_dir or "."))
+        folder = Path(output_dir or self.args.output_dir or ".")
+        # A pickle that nothing reads.
+        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        save_kept(self._kept, folder)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
@@ -256,6 +264,16 @@ class Trainer(SentenceTransformerTrainer):
         loaded = load_model(ResolvedModel(str(folder), "folder", folder), device="cpu")
         self.model.load_state_dict(loaded.state_dict())
         load_kept(self._kept, folder)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Raises InputError where there is more in the files than tensors and numbers, or other ones."""
+        try:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        except UNREADABLE as error:
+            raise InputError(
+                f"{checkpoint}: the state of the optimizer or the scheduler is not what a run writes "
+                f"({first_line(error, 80)}); remove the folder to go on from an earlier checkpoint"
+            ) from error
 
     def load(self, checkpoint: Path) -> None:
         """The weights and all other parts of a checkpoint, without any further step."""

@@ -261,6 +261,27 @@ def _kernel(folder: Path, marker: Path) -> None:
             marker.touch()
 
 
+def _model_of_timm(folder: Path, marker: Path) -> None:
+    """A model of another library, which unpickles the file that it is told of."""
+    place = folder / "extra.model"
+    torch.save({"state_dict": _Payload(marker)}, place)
+    named = {"architecture": "resnet18", "model_args": {"checkpoint_path": str(place.absolute())}}
+    (folder / "config.json").write_text(json.dumps({"model_type": "timm_wrapper", **named}), encoding="utf-8")
+
+
+def _timm(folder: Path, marker: Path) -> None:
+    """Whether timm would be asked, which may not be installed."""
+    try:
+        SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    except (ImportError, ValueError) as error:
+        if "timm" in str(error):
+            marker.touch()
+
+
+def _header_in_capitals(folder: Path, _: Path) -> None:
+    (folder / "More.SAFETENSORS").write_bytes((1 << 62).to_bytes(8, "little") + b"{}")
+
+
 def _options(key: str, **values: Any) -> Build:
     return _setting("sentence_bert_config.json", **{key: values})
 
@@ -377,6 +398,38 @@ HOSTILE: tuple[Hostile, ...] = (
         _options("model_kwargs", attn_implementation="some/kernel", allow_all_kernels=True),
         "attn_implementation: 'some/kernel'|allow_all_kernels",
         _kernel,
+    ),
+    Hostile("timm", _model_of_timm, "config.json, model_type: 'timm_wrapper' is no text encoder", _timm),
+    Hostile(
+        "inner-timm",
+        _setting("config.json", parts=[{"vision_config": {"model_type": "timm_backbone"}}]),
+        "config.json, parts.vision_config.model_type: 'timm_backbone' is no text encoder",
+    ),
+    Hostile("images", _setting("config.json", model_type="detr"), "model_type: 'detr' is no text encoder"),
+    Hostile("no-type", _setting("config.json", model_type=["bert"]), "model_type: .'bert'. is no text"),
+    Hostile("timm-by-key", _setting("config.json", pretrained_cfg={"file": "x"}), "json, pretrained_cfg"),
+    Hostile("timm-options", _setting("config.json", text_config={"model_args": {"a": 1}}), "model_args: "),
+    Hostile("unpickled", _setting("config.json", checkpoint_path="x.model"), "config.json, checkpoint_path"),
+    Hostile("backbone", _setting("config.json", backbone="resnet18"), "config.json, backbone: "),
+    Hostile("backbone-of-timm", _setting("config.json", use_timm_backbone=True), "use_timm_backbone: "),
+    Hostile("pretrained", _setting("config.json", use_pretrained_backbone=True), "use_pretrained_backbone: "),
+    Hostile(
+        "settings-in-capitals",
+        _setting("Config.json", attn_implementation="a/kernel"),
+        "(?i)config.json, attn_implementation: 'a/kernel'",
+    ),
+    Hostile("adapter-in-capitals", _setting("Adapter_Config.JSON", peft_type="LORA"), "(?i)_config.json: "),
+    Hostile("timm-in-capitals", _setting("CONFIG.json", model_type="timm_wrapper"), "(?i)config.json, model"),
+    Hostile("weights-in-capitals", _header_in_capitals, "More.SAFETENSORS: the header claims"),
+    Hostile(
+        "configuration-of-a-version",
+        _setting("config.5.0.0.json", model_type="timm_wrapper"),
+        "config.5.0.0.json, model_type: 'timm_wrapper'",
+    ),
+    Hostile(
+        "version-elsewhere",
+        _setting("config.json", configuration_files=["config.5/../../x.json"]),
+        "configuration_files: ",
     ),
     Hostile("trust", _options("model_args", trust_remote_code=True), "model_args: trust_remote_code: "),
     Hostile("revision", _options("config_args", code_revision="x"), "config_args: code_revision: "),

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ import torch
 from sentence_transformers.base.modules import Module
 from sentence_transformers.sentence_transformer.modules import Normalize
 from sentence_transformers.util import fullname, import_from_string
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from sbert_triplet.encoding.vetting.known import ACTIVATIONS, MODULES, WORD_TOKENIZERS
 from sbert_triplet.encoding.vetting.loaders import unfit_options
+from sbert_triplet.encoding.vetting.types import TEXT_MODELS, model_type
 
 
 def test_every_name_of_a_module_leads_to_that_module() -> None:
@@ -54,6 +56,37 @@ def test_every_activation_is_one_of_torch() -> None:
         assert found is None or issubclass(found, torch.nn.Module)
     assert fullname(torch.nn.Identity()) in ACTIVATIONS
     assert fullname(torch.nn.GELU()) in ACTIVATIONS
+
+
+def test_encoders_of_text_are_taken() -> None:
+    sound = (
+        "albert bert camembert clip clip_text_model deberta-v2 distilbert electra embedding_gemma2 "
+        "gemma3_text gte llama longformer longt5 mistral modernbert mpnet nomic_bert qwen2 qwen3 roberta "
+        "t5 umt5 xlm-roberta"
+    )
+    assert set(sound.split()) <= TEXT_MODELS
+    assert [name for name in sound.split() if model_type(name)] == []
+
+
+def test_models_that_hand_on_to_other_libraries_are_not_taken() -> None:
+    for name in ("timm_wrapper", "timm_backbone", "gemma3n_vision", "gemma3n", "detr", "rag", "", "own"):
+        assert str(model_type(name)).startswith(f"{name!r} is no text encoder that transformers has, ")
+
+
+def test_no_model_that_is_taken_reads_pickles_or_loads_another_model() -> None:
+    """As its code says, with an eye on what versions to come bring."""
+    places = {inspect.getfile(CONFIG_MAPPING[name]) for name in TEXT_MODELS}
+    assert len(places) > 100
+    models = [
+        file
+        for place in places
+        for file in Path(place).parent.glob("modeling_*.py")
+        if file.stem.removeprefix("modeling_") == Path(place).stem.removeprefix("configuration_")
+    ]
+    reading = re.compile(r"\btimm\b|load_backbone|torch\.load\(|pickle")
+    found = [file.name for file in models if reading.search(file.read_text(encoding="utf-8"))]
+    assert len(models) > 100
+    assert found == []
 
 
 HARMLESS = {

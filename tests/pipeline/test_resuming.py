@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from sbert_triplet.errors import DivergedError, GainNotShownError, InputError, MachineError
 from sbert_triplet.pipeline.folder import RunFolder
 from sbert_triplet.training.checkpoints import steps_of
+from sbert_triplet.training.manifest import seal
 from sbert_triplet.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -189,6 +191,30 @@ def test_a_run_without_any_whole_checkpoint_is_refused(stopped: str, train: Trai
         InputError, match=r"no checkpoint is whole \(checkpoint-6: manifest\.json is missing\)"
     ):
         train(stopped, train=TRAIN, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        (
+            {},
+            r"its manifest does not hold the recipe of the run; remove out/checkpoints/checkpoint-6 to go on",
+        ),
+        ({"asked": [], "recipe": "data: x"}, "its manifest does not hold the recipe of the run; "),
+        ({"asked": {}, "recipe": ["data: x"]}, "its manifest does not hold the recipe of the run; "),
+        ({"asked": {}, "recipe": ""}, r"the recipe in its manifest cannot be read \(recipe: is empty; "),
+        ({"asked": {}, "recipe": "data: [x"}, r"the recipe in its manifest cannot be read \(recipe"),
+    ],
+)
+def test_a_checkpoint_that_no_run_wrote_is_named(
+    stopped: str, train: Train, run: dict[str, Any], why: str
+) -> None:
+    folder = Path("out/checkpoints/checkpoint-6")
+    (folder / "manifest.json").unlink()
+    seal(folder, 6, run)
+    with pytest.raises(InputError, match=f"^{folder}: {why}") as caught:
+        train(stopped, train=TRAIN, resume=True)
+    assert tempfile.gettempdir() not in str(caught.value)
 
 
 def test_a_changed_recipe_is_refused_with_the_keys_that_differ(stopped: str, train: Train) -> None:

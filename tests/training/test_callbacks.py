@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,37 @@ def test_patience_counts_scores_in_a_row_without_a_new_best(
 ) -> None:
     trainer, _, _, _ = run(scores, patience=patience)
     assert trainer.state.global_step == stopped
+
+
+@pytest.mark.parametrize(
+    ("scores", "best_score", "best_step"),
+    [
+        ([math.nan, 0.2, 0.1, 0.3], 0.3, 4),
+        ([math.inf, 0.2, 0.1, math.nan], 0.2, 2),
+        ([0.1, math.nan, 0.0, 0.1], 0.1, 1),
+    ],
+)
+def test_a_score_that_is_not_finite_is_never_the_best(
+    run: Callable[..., Any], scores: list[float], best_score: float, best_step: int
+) -> None:
+    _, best, _, lines = run(scores, steps=4)
+    assert (best.best, best.best_step) == (best_score, best_step)
+    told = [line["dev"]["nDCG@10"] for line in lines if "dev" in line]
+    assert told == [score if math.isfinite(score) else None for score in scores]
+
+
+def test_patience_counts_scores_that_are_not_finite_across_a_checkpoint(
+    run: Callable[..., Any], make_encoder: Encoder, tmp_path: Path
+) -> None:
+    trainer, best, _, _ = run([math.nan] * 6, patience=2)
+    assert trainer.state.global_step == 2
+    assert best.best is None
+    objective = Objective(make_encoder(), MultipleNegativesRankingLoss())
+    log = StepLog(tmp_path / "log.jsonl", objective)
+    again = BestOnDev(objective, lambda: 1.0, metric="AP", steps=1, patience=2, log=log)
+    again.load_state(best.state())
+    assert again.exhausted
+    assert again.best is None
 
 
 def test_scoring_does_not_change_the_run(run: Callable[..., Any]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,6 +104,36 @@ def test_a_hostile_manifest_is_refused(sealed: Path, content: bytes, why: str) -
     (sealed / NAME).write_bytes(content)
     with pytest.raises(BadCheckpointError, match=why):
         verified(sealed)
+
+
+FILE = {"bytes": 1, "sha256": "0"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"run": {}, "files": {}},
+        {"step": "7", "run": {}, "files": {}},
+        {"step": True, "run": {}, "files": {}},
+        {"step": -1, "run": {}, "files": {}},
+        {"step": 7, "run": [], "files": {}},
+        {"step": 7, "files": {}},
+        {"step": 7, "run": {}, "files": ["weights"]},
+        {"step": 7, "run": {}, "files": {"weights": 1}},
+        {"step": 7, "run": {}, "files": {"weights": {**FILE, "bytes": "1"}}},
+        {"step": 7, "run": {}, "files": {"weights": {**FILE, "sha256": None}}},
+        {"step": 7, "run": {}, "files": {"weights": {"bytes": 1}}},
+    ],
+)
+def test_a_manifest_whose_digest_fits_may_still_lack_something(sealed: Path, content: dict[str, Any]) -> None:
+    whole = {"format": 1, **content}
+    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    (sealed / NAME).write_text(json.dumps({**whole, "sha256": digest}))
+    found, passed = newest(sealed.parent)
+    assert found is None
+    why = "manifest.json does not name the step, the run and the files with their digests"
+    assert [(each.folder, each.why) for each in passed] == [(sealed, why)]
 
 
 def test_names_in_a_manifest_lead_nowhere_else(sealed: Path) -> None:

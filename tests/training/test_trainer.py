@@ -440,6 +440,33 @@ def test_checkpoints_hold_no_text_of_the_training_rows(
         assert not [text for text in long if text.encode() in content], file
 
 
+class _Runs:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.marker), "w")
+
+
+def test_checkpoints_hold_no_pickle_of_the_settings_and_none_is_read(
+    pairs: Examples, make_encoder: Encoder, make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    make_trainer(pairs, make_encoder(), MultipleNegativesRankingLoss(), steps=2, save_steps=1).train()
+    folder = tmp_path / "checkpoints" / "checkpoint-2"
+    names = {file.name for file in folder.iterdir() if file.suffix not in (".json", ".txt", ".safetensors")}
+    assert {"optimizer.pt", "scheduler.pt"} <= names
+    assert "training_args.bin" not in names
+    marker = tmp_path / "it-ran"
+    again = make_trainer(pairs, make_encoder(), MultipleNegativesRankingLoss(), steps=3, folder="again")
+    for content in ({"state": _Runs(marker)}, {"state": 1}, [1]):
+        torch.save(content, folder / "optimizer.pt")
+        with pytest.raises(
+            InputError, match=r"checkpoint-2: the state of the optimizer or the scheduler is not"
+        ):
+            again.train(resume_from_checkpoint=str(folder))
+        assert not marker.exists()
+
+
 def test_as_many_checkpoints_are_kept_as_asked_for(
     pairs: Examples, make_encoder: Encoder, make_trainer: MakeTrainer, tmp_path: Path
 ) -> None:

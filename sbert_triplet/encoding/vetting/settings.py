@@ -18,11 +18,16 @@ from sbert_triplet.encoding.vetting.folder import ModelFolder, joined
 from sbert_triplet.encoding.vetting.known import ACTIVATIONS, WORD_TOKENIZERS
 from sbert_triplet.encoding.vetting.loaders import OPTIONS, unfit_options
 from sbert_triplet.encoding.vetting.modules import Part
+from sbert_triplet.encoding.vetting.types import model_type
 
+Checks = dict[str, Callable[[Any], str | None]]
+"""By key, what is wrong with its value."""
 _SAVED_TRANSFORMER = re.compile(r"sentence_[a-z-]+_config\.json")
 _ATTENTION = re.compile(r"\w*|paged\|\w+")
 _METHOD = re.compile(r"forward|get_\w+_features")
 _WEIGHTS = re.compile(r"[\w.-]+\.safetensors(\.index\.json)?")
+_OF_A_MODEL = re.compile(r"config(\..*)?\.json")
+"""The configuration of a model, also that for one version of transformers."""
 _PLAIN_NAME = re.compile(r"[\w.-]+")
 _NOT_RUN = "and code that comes with a model is never run; take a model that transformers knows"
 _READ_WITHOUT_ASKING = frozenset({"WordEmbeddings", "SparseStaticEmbedding"})
@@ -49,14 +54,18 @@ _ELSEWHERE = {
 
 def vet_settings(folder: ModelFolder, part: Part) -> None:
     """Raise ModelError for a value in the part's configuration files that asks for code or other places."""
-    for name in folder.names(part.path):
+    for written in folder.names(part.path):
+        # File systems of macOS and Windows open Config.json for config.json.
+        name = written.casefold()
         if not name.endswith(".json") or "config" not in name:
             continue
-        file = joined(part.path, name)
+        file = joined(part.path, written)
         if name in _ELSEWHERE:
             raise folder.refusal(file, _ELSEWHERE[name])
         settings = folder.value(file)
-        _vet_keys(folder, file, settings)
+        _vet_keys(folder, file, settings, _KEYS)
+        if _OF_A_MODEL.fullmatch(name):
+            _vet_keys(folder, file, settings, _KEYS_OF_A_MODEL)
         if not isinstance(settings, dict):
             continue
         if _SAVED_TRANSFORMER.fullmatch(name):
@@ -67,19 +76,19 @@ def vet_settings(folder: ModelFolder, part: Part) -> None:
             _vet_read_without_asking(folder, file, settings)
 
 
-def _vet_keys(folder: ModelFolder, file: str, value: Any, above: str = "") -> None:
+def _vet_keys(folder: ModelFolder, file: str, value: Any, keys: Checks, above: str = "") -> None:
     """Keys that mean the same wherever they stand, in configurations inside of configurations too."""
     if isinstance(value, list):
         for entry in value:
-            _vet_keys(folder, file, entry, above)
+            _vet_keys(folder, file, entry, keys, above)
     if not isinstance(value, dict):
         return
     for key, entry in value.items():
         where = f"{above}.{key}" if above else str(key)
-        problem = _KEYS[key](entry) if key in _KEYS and entry is not None else None
+        problem = keys[key](entry) if key in keys and entry is not None else None
         if problem:
             raise folder.refusal(f"{file}, {where}", problem)
-        _vet_keys(folder, file, entry, where)
+        _vet_keys(folder, file, entry, keys, where)
 
 
 def _auto_map(value: Any) -> str | None:
@@ -124,7 +133,11 @@ def _empty(value: Any) -> str | None:
     return "it names what lies elsewhere, which is not read; remove the key" if value else None
 
 
-_KEYS: dict[str, Callable[[Any], str | None]] = {
+def _of_images(value: Any) -> str | None:
+    return "it steers the loading of a model of images, which can run code; remove the key" if value else None
+
+
+_KEYS: Checks = {
     "auto_map": _auto_map,
     "attn_implementation": _attention,
     "_attn_implementation": _attention,
@@ -135,9 +148,26 @@ _KEYS: dict[str, Callable[[Any], str | None]] = {
     "activation_function": _activation,
     "sbert_ce_default_activation_function": _activation,
     "transformers_weights": _weights,
+    "configuration_files": _versions,
     "fast_tokenizer_files": _versions,
     "audio_tokenizer": _empty,
     "init_inputs": _empty,
+}
+_KEYS_OF_A_MODEL: Checks = {
+    "model_type": model_type,
+    **dict.fromkeys(
+        (
+            "backbone",
+            "backbone_config",
+            "backbone_kwargs",
+            "checkpoint_path",
+            "model_args",
+            "pretrained_cfg",
+            "use_pretrained_backbone",
+            "use_timm_backbone",
+        ),
+        _of_images,
+    ),
 }
 
 

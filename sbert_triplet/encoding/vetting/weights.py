@@ -25,18 +25,20 @@ _AGAIN = "get the file again"
 
 def vet_weights(folder: ModelFolder, part: Part) -> None:
     """Raise ModelError where the part's weights are pickled, broken or outside of the folder."""
-    names = folder.names(part.path)
+    # By the name that loaders look for, whose capitals not every file system minds.
+    names = {name.casefold(): name for name in folder.names(part.path)}
     there = any(name in names for name in _WHOLE)
-    pickled = [name for name in _PICKLED if name in names]
+    pickled = [names[name] for name in _PICKLED if name in names]
     if part.kind in TRANSFORMERS and not (there or any(name.endswith(".safetensors") for name in names)):
         raise folder.refusal(part.path or "the folder", PICKLED)
     if part.kind and pickled and not there:
         raise folder.refusal(joined(part.path, pickled[0]), PICKLED)
-    for name in names:
+    for written in folder.names(part.path):
+        name = written.casefold()
         if name.endswith(_INDEX):
-            _vet_index(folder, part.path, joined(part.path, name))
+            _vet_index(folder, part.path, joined(part.path, written))
         elif name.endswith(".safetensors"):
-            _vet_header(folder, joined(part.path, name))
+            _vet_header(folder, joined(part.path, written))
 
 
 def _vet_index(folder: ModelFolder, path: str, file: str) -> None:
