@@ -49,6 +49,20 @@ def join(device: str) -> None:
     atexit.register(state.destroy_process_group)
 
 
+def launched() -> list[str]:
+    """The words of a command that begin this package's in as many processes as share the run."""
+    if processes() == 1:
+        return ["sbert-triplet"]
+    if any(name.startswith("ACCELERATE_") for name in os.environ):
+        launcher = ["accelerate", "launch", "--num_processes", str(processes())]
+    else:
+        here = local_processes()
+        machines = processes() // here
+        several = ["--nnodes", str(machines)] if machines > 1 else []
+        launcher = ["torchrun", *several, "--nproc-per-node", str(here)]
+    return [*launcher, "-m", "sbert_triplet"]
+
+
 def several_processes() -> bool:
     """Whether other processes share the run, and have been met."""
     import torch.distributed as dist

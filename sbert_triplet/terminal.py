@@ -17,10 +17,11 @@ import typer
 
 from sbert_triplet.data.redaction import redacted
 from sbert_triplet.errors import SbertTripletError, StoppedError
-from sbert_triplet.processes import leads
+from sbert_triplet.processes import launched, leads
 
 SECONDS_BETWEEN_LINES = 15.0
 WRONG_INPUT, MACHINE_FAILED, BUG = 2, 3, 70
+FOUND_BY_ALL = frozenset({WRONG_INPUT, 128 + signal.SIGINT, 128 + signal.SIGTERM})
 
 
 class Terminal:
@@ -58,8 +59,11 @@ class Terminal:
 
     @staticmethod
     def command(without: Sequence[str] = ()) -> str:
-        """The command line as typed, to repeat the run; ``without`` options that say how it is begun."""
-        return shlex.join(["sbert-triplet", *(word for word in sys.argv[1:] if word not in without)])
+        """The command line as typed, to repeat the run; ``without`` options that say how it is begun.
+
+        Of several processes with the launcher that begins as many of them.
+        """
+        return shlex.join([*launched(), *(word for word in sys.argv[1:] if word not in without)])
 
     def _draw(self, what: str, done: int, total: int) -> None:
         if self._bar is None or what != self._what:
@@ -103,6 +107,10 @@ def guarded(debug: bool, *, libraries: bool = True) -> Iterator[None]:
             yield
     except KeyboardInterrupt as error:
         _leave("stopped", 130, error, debug)
+    except _TerminatedError:
+        if leads():
+            typer.echo("stopped", err=True)
+        raise
     except (BrokenPipeError, typer.Exit, typer.Abort):
         raise
     except Exception as error:
@@ -144,16 +152,18 @@ def _explained(error: Exception) -> tuple[str, int]:
 def _leave(message: str, code: int, error: BaseException, debug: bool) -> NoReturn:
     if debug:
         typer.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
-    # What is wrong with the input every process finds; one says it.
-    if leads() or code != WRONG_INPUT:
+    # What is wrong with the input, or a signal that ends all of them, every process finds; one says it.
+    if leads() or code not in FOUND_BY_ALL:
         typer.echo(spelled_out(redacted(message)), err=True)
     raise typer.Exit(code) from None
 
 
+class _TerminatedError(SystemExit):
+    """SIGTERM came. It is told where this is caught: the signal may have come in the middle of a line."""
+
+
 def _terminated(*_: object) -> NoReturn:
-    if leads():
-        typer.echo("stopped", err=True)
-    raise SystemExit(128 + signal.SIGTERM)
+    raise _TerminatedError(128 + signal.SIGTERM)
 
 
 def _show_warning(

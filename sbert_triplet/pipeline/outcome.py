@@ -255,6 +255,7 @@ def _training(ready: Prepared, trained: Trained) -> dict[str, Any]:
         "loss_last": trained.losses[-1] if trained.losses else None,
         "best_step": trained.best_step,
         "left_out": trained.left_out,
+        **({"forced": list(trained.forced)} if trained.forced else {}),
         "batch_size": ready.plan.settings.batch_size,
         "learning_rate": ready.plan.settings.learning_rate,
         "precision": ready.plan.settings.precision,

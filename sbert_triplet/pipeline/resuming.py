@@ -17,6 +17,7 @@ from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.recipe.model import Recipe
 from sbert_triplet.recipe.reading import recipe_of_text
 from sbert_triplet.training.checkpoints import Checkpoint, newest
+from sbert_triplet.training.resuming import OTHER_RUN
 
 FREE = frozenset({"name", "train.keep", "train.save_steps", "train.report_to", "train.max_bad_steps"})
 """Keys that may differ: no weight depends on them."""
@@ -26,6 +27,10 @@ ELSEWHERE: dict[str, Any] = {
     "losses": {"__all__": {"dataset"}},
 }
 """Keys that say where something lies: what lies there is compared."""
+FIXED = frozenset({"train.freeze"})
+"""Keys whose change no checkpoint survives: the state of each parameter would go to another one."""
+SAID = {"data": "the rows of the data", "model": "the model to start from"}
+"""What is compared beside the keys, in words."""
 CHECKPOINTS = "checkpoints"
 SETTINGS = frozenset({".json", ".txt", ".model"})
 """Endings of files of a model that are no weights and no words about it."""
@@ -74,8 +79,8 @@ def to_resume(
     """The newest checkpoint of the run folder that verifies, and the recipe to go on with.
 
     None where there is no checkpoint. Those that do not verify are said. Raises InputError, unless
-    ``force``, where ``recipe`` asks for something else than the run did, and where no checkpoint verifies
-    or the one that does was not written by a run.
+    ``force``, where ``recipe`` asks for something else than the run did; where no checkpoint verifies, or the
+    one that does was not written by a run; and for changes that cannot be forced.
     """
     found, passed = newest(folder / CHECKPOINTS)
     for each in passed:
@@ -90,7 +95,11 @@ def to_resume(
     asked, before, decisions = _recorded(found)
     if not force:
         refuse_other_recipe(folder, asked, recipe, smoke=smoke)
-    changed = asked != asked_of(recipe, smoke=smoke)
+    changed = changed_keys(found.run, {"asked": asked_of(recipe, smoke=smoke)})
+    if fixed := sorted(FIXED & set(changed)):
+        raise InputError(f"{folder}: {', '.join(fixed)} {OTHER_RUN}")
+    if recipe.train.max_steps is not None:
+        refuse_fewer_steps(found, recipe.train.max_steps)
     return Resumed(found, recipe if changed else _with_free_keys(before, recipe), decisions)
 
 
@@ -109,8 +118,7 @@ def refuse_other_recipe(folder: Path, before: Mapping[str, Any], recipe: Recipe,
 
 def refuse_other_rows(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise InputError where data or base model are not those that the run was begun with."""
-    words = {"data": "the rows of the data", "model": "the model to start from"}
-    others = [what for key, what in words.items() if before.get(key) != now[key]]
+    others = [what for key, what in SAID.items() if before.get(key) != now[key]]
     if others:
         raise InputError(
             f"{folder}: {' and '.join(others)} changed since the run was begun. Put them back, begin "
@@ -143,6 +151,22 @@ def _recorded(checkpoint: Checkpoint) -> tuple[Mapping[str, Any], Recipe, Mappin
         raise InputError(
             f"{checkpoint.folder}: the recipe in its manifest cannot be read ({error}); {other}"
         ) from error
+
+
+def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The keys of the recipe, and of ``SAID``, in which two identities differ; ``now`` may hold a part."""
+    asked, other = before.get("asked", {}), now.get("asked", {})
+    keys = [key for key in sorted({*asked, *other}) if asked.get(key) != other.get(key)]
+    return keys + [key for key in SAID if key in now and before.get(key) != now[key]]
+
+
+def refuse_fewer_steps(resumed: Checkpoint, steps: int) -> None:
+    """Raise InputError where a run is to end before the step of its checkpoint."""
+    if steps < resumed.step:
+        raise InputError(
+            f"{resumed.folder}: train.max_steps, or what else sets the steps, asks for {steps:,}, and "
+            f"{resumed.step:,} are made already: ask for as many or more, or begin anew with --overwrite"
+        )
 
 
 def _with_free_keys(before: Recipe, recipe: Recipe) -> Recipe:

@@ -12,11 +12,12 @@ from sbert_triplet.pipeline.decide import BYTES_A_PARAMETER
 from sbert_triplet.pipeline.documents import documents_seen
 from sbert_triplet.pipeline.gathered import Gathered
 from sbert_triplet.pipeline.plan import Plan
+from sbert_triplet.pipeline.resuming import changed_keys, refuse_fewer_steps
 from sbert_triplet.pipeline.start import Encoder
 from sbert_triplet.processes import leads
 from sbert_triplet.training.arguments import training_arguments
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog, StepProgress
-from sbert_triplet.training.checkpoints import Checkpoint, Checkpoints, newest
+from sbert_triplet.training.checkpoints import Checkpoint, Checkpoints, newest, set_aside_after
 from sbert_triplet.training.collapse import CollapseWatch, check_every
 from sbert_triplet.training.kept import Kept
 from sbert_triplet.training.refresh import NegativesRefresh
@@ -51,7 +52,7 @@ class Trained:
     """What training did, in ``seconds``, ``saving`` of which it waited for checkpoints.
 
     ``documents_seen``: as of the data, with the negatives of every round; ``left_out``: steps in which a
-    number was not finite.
+    number was not finite; ``forced``: {step, keys} of each time that --force had it go on with changed keys.
     """
 
     steps: int
@@ -63,6 +64,7 @@ class Trained:
     best_step: int | None = None
     documents_seen: float | None = None
     left_out: int = 0
+    forced: tuple[Mapping[str, Any], ...] = ()
 
 
 def train(
@@ -98,7 +100,7 @@ def train(
         callbacks.append(best)
         kept["best"] = best
     settings = plan.settings if keeping is not None else replace(plan.settings, save_steps=None)
-    place = home / "checkpoints"
+    place, forced = home / "checkpoints", _forced(keeping)
     trainer = Trainer(
         objective,
         training_arguments(settings, place, device=str(encoder.model.device.type)),
@@ -107,8 +109,9 @@ def train(
         callbacks=callbacks,
         tell=log.write if leads() else None,
         kept=kept,
-        checkpoints=_checkpoints(place, plan, keeping, best),
+        checkpoints=_checkpoints(place, plan, keeping, best, forced),
         most_left_out=settings.max_bad_steps,
+        changed=_changed(keeping),
     )
     _carry_out(trainer, best, keeping)
     if best is not None:
@@ -123,6 +126,7 @@ def train(
         best_step=best.best_step if best else None,
         documents_seen=_documents_seen(data, plan, refresh),
         left_out=trainer.left_out.count,
+        forced=forced,
     )
 
 
@@ -133,17 +137,25 @@ def _carry_out(trainer: Trainer, best: BestOnDev | None, keeping: Keeping | None
         return
     resumed, stopping = keeping.resumed, Stopping(keeping.say)
     if resumed is not None:
+        refuse_fewer_steps(resumed, trainer.args.max_steps)
+        if leads():
+            set_aside_after(trainer.checkpoints.folder, resumed.step)
+        if changed := _changed(keeping):
+            keeping.say(
+                f"note     --force: from step {resumed.step + 1:,} on with other {', '.join(changed)}"
+            )
         trainer.load(resumed.folder)
         if resumed.step >= trainer.args.max_steps or (best is not None and best.exhausted):
             trainer.state.global_step = resumed.step
+            trainer.refuse_unfit()
             return
     trainer.add_callback(stopping)
     try:
         with stopping.listening():
             trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
     except (DivergedError, MachineError) as error:
-        if str(trainer.checkpoints.folder) in str(error):
-            raise  # it says what is left
+        if str(trainer.checkpoints.folder) in str(error) or trainer.unmoved:
+            raise  # it says what is left, or nothing is
         raise type(error)(f"{error}. {last_good(trainer.checkpoints, keeping.again)}") from error
     if stopping.number is not None:
         step, steps = trainer.state.global_step, trainer.args.max_steps
@@ -160,12 +172,34 @@ def last_good(checkpoints: Checkpoints, again: str) -> str:
     return f"The last good checkpoint is that of step {found.step:,} ({found.folder}): {again}"
 
 
-def _checkpoints(place: Path, plan: Plan, keeping: Keeping | None, best: BestOnDev | None) -> Checkpoints:
+def _changed(keeping: Keeping | None) -> list[str]:
+    """The keys that are not those of the run that wrote the checkpoint to go on from."""
+    if keeping is None or keeping.resumed is None:
+        return []
+    return changed_keys(keeping.resumed.run, keeping.run)
+
+
+def _forced(keeping: Keeping | None) -> tuple[Mapping[str, Any], ...]:
+    """When the run went on with other keys, the earlier times first."""
+    if keeping is None or keeping.resumed is None:
+        return ()
+    resumed, changed = keeping.resumed, _changed(keeping)
+    now = [{"step": resumed.step, "keys": changed}] if changed else []
+    return (*resumed.run.get("forced", ()), *now)
+
+
+def _checkpoints(
+    place: Path,
+    plan: Plan,
+    keeping: Keeping | None,
+    best: BestOnDev | None,
+    forced: tuple[Mapping[str, Any], ...],
+) -> Checkpoints:
     parameters = sum(parameter.numel() for parameter in plan.objective.parameters())
     return Checkpoints(
         place,
         keep=plan.settings.keep,
-        run={} if keeping is None else keeping.run,
+        run={} if keeping is None else {**keeping.run, "forced": list(forced)},
         bytes_needed=parameters * BYTES_A_PARAMETER,
         best_step=lambda: best.best_step if best is not None else None,
     )

@@ -68,7 +68,8 @@ def read_log(path: Path) -> TrainingLog:
     """The log at ``path``, empty if there is none.
 
     A line that is no JSON object (a job killed while writing leaves one) is counted and left out.
-    Where the steps go back, a resumed job has done them again: the later lines stand.
+    A resumed job says so in a line of its own. Where the steps go back, they were done again: the later
+    lines stand.
     """
     if not path.is_file():
         return TrainingLog()
@@ -89,6 +90,8 @@ def read_log(path: Path) -> TrainingLog:
                     entries = [earlier for earlier in entries if earlier[0] < entry[0]]
                     resumed.append(entry[0] - 1)
                 latest = entry[0]
+            if entry[1].get("resumed") and entry[0] not in resumed:
+                resumed.append(entry[0])
             entries.append(entry)
     return TrainingLog(
         steps=_by_name((step, {key: entry.get(key) for key in _STEP_FIGURES}) for step, entry in entries),

@@ -34,6 +34,7 @@ class StepLog(TrainerCallback):
         self._also = [also]
         self._last = time.perf_counter()
         self.losses: list[float] = []
+        self._step = 0
 
     def include(self, also: Callable[[int], Mapping[str, float]]) -> None:
         """Statistics of a step, counted from 0, beside those that there are."""
@@ -56,6 +57,7 @@ class StepLog(TrainerCallback):
         value = float(last.value) if last is not None else float(logs["loss"])
         now = time.perf_counter()
         self.losses.append(value)
+        self._step = step
         self.write(
             {
                 "step": step,
@@ -84,16 +86,21 @@ class StepLog(TrainerCallback):
 
     def state(self) -> dict[str, torch.Tensor]:
         """The losses so far; a part of checkpoints (``training.kept``)."""
-        return {"losses": torch.tensor(self.losses, dtype=torch.float64)}
+        return {
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "step": torch.tensor(self._step),
+        }
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on with the losses of a checkpoint, and on a line of its own in the file."""
-        self.losses = state["losses"].tolist()
-        if not state or not self.file.is_file():
+        """Go on with the losses of a checkpoint; the file's lines on later steps, or cut short, go."""
+        self.losses, self._step = state["losses"].tolist(), int(state["step"])
+        if not self.file.is_file():
             return
-        with self.file.open("rb+") as file:
-            whole = file.read().rpartition(b"\n")
-            file.truncate(len(whole[0]) + len(whole[1]))
+        lines = lines_up_to(self.file.read_bytes(), self._step)
+        atomically = self.file.with_name(f".{self.file.name}.part")
+        atomically.write_bytes(lines)
+        atomically.replace(self.file)
+        self.write({"step": self._step, "resumed": True})
 
 
 class StepProgress(TrainerCallback):
@@ -196,6 +203,26 @@ class BestOnDev(TrainerCallback):
                 if key.startswith(f"{name}.")
             }
             self._weights[name] = own
+
+
+def lines_up_to(log: bytes, step: int) -> bytes:
+    """The lines of a log up to that of the loss of ``step``, in its order, without what is no entry of it.
+
+    What is written after a step's loss belongs to the next one, though it may bear the step's number.
+    """
+    kept: list[bytes] = []
+    for line in log.splitlines(keepends=True):
+        try:
+            entry = json.loads(line)
+            number, ends = int(entry["step"]), "loss" in entry
+        except (ValueError, TypeError, KeyError):
+            continue
+        if number > step or not line.endswith(b"\n"):
+            continue
+        kept.append(line)
+        if ends and number == step:
+            break
+    return b"".join(kept)
 
 
 def _finite(value: float | None) -> float | None:

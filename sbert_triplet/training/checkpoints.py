@@ -18,11 +18,12 @@ from typing import Any
 from safetensors import SafetensorError
 
 from sbert_triplet.data.durable import flush
+from sbert_triplet.encoding.memory import is_out_of_memory
 from sbert_triplet.errors import MachineError
 from sbert_triplet.training.manifest import BadCheckpointError, seal, verified
 
 PREFIX = "checkpoint-"
-STAGED = ".part"
+STAGED, GONE, BAD = ".part", ".old", ".bad"
 SPARE = 32 << 20
 """Bytes that are left free on the disk beside a checkpoint."""
 
@@ -77,7 +78,7 @@ class Checkpoints:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             yield place
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except (OSError, RuntimeError, MemoryError, SafetensorError) as error:
             self._give_up(step, place, error)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
@@ -96,13 +97,17 @@ class Checkpoints:
         try:
             manifest = seal(place, step, self.run)
             self._bytes = manifest.bytes
-            shutil.rmtree(target, ignore_errors=True)
+            # Before it takes the name: no checkpoint that fails stands in the place of a good one.
+            verified(place)
+            gone = _renamed(target, GONE) if target.exists() else None
             place.rename(target)
             flush(self.folder)
-            verified(target)
         except (OSError, BadCheckpointError) as error:
             self._give_up(step, place, error)
-        keep_last(self.folder, self.keep, best)
+        if gone is not None:
+            shutil.rmtree(gone, ignore_errors=True)
+        _remove(self.folder, BAD)
+        keep_last(self.folder, self.keep, best, step)
 
     def _refuse_full_disk(self, step: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +121,11 @@ class Checkpoints:
     def _give_up(self, step: int, place: Path, error: Exception) -> None:
         shutil.rmtree(place, ignore_errors=True)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if is_out_of_memory(error):
+            raise MachineError(
+                f"{self.folder}: memory ran out while the checkpoint of step {step} was written ({reason}). "
+                f"{self._what_is_left('free some memory')}"
+            ) from error
         free = shutil.disk_usage(self.folder).free
         limit = (
             " Or raise the limit on the size of files (ulimit -f)" if "too large" in reason.lower() else ""
@@ -126,17 +136,19 @@ class Checkpoints:
             f"{self._what_is_left()}.{limit}"
         ) from error
 
-    def _what_is_left(self) -> str:
-        steps = steps_of(self.folder)
-        if not steps:
-            return "There is no earlier one. Make room, or name a folder on another disk with --out"
-        return f"The one of step {max(steps)} is whole: make room, and go on from it with --resume"
+    def _what_is_left(self, remedy: str = "make room") -> str:
+        found, passed = newest(self.folder)
+        if found is not None:
+            return f"The one of step {found.step} is whole: {remedy}, and go on from it with --resume"
+        earlier = "None of the earlier ones is whole" if passed else "There is no earlier one"
+        elsewhere = ", or name a folder on another disk with --out" if remedy == "make room" else ""
+        return f"{earlier}. {remedy.capitalize()}{elsewhere}"
 
 
 def steps_of(folder: Path) -> list[int]:
     """The steps of which there is a checkpoint under its name, verified or not."""
     names = [item.name.removeprefix(PREFIX) for item in folder.glob(f"{PREFIX}*") if item.is_dir()]
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit() and name == str(int(name)))
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[PassedOver]]:
@@ -155,21 +167,44 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[PassedOver]]:
     return None, passed
 
 
-def keep_last(folder: Path, keep: int, best: int | None) -> None:
-    """Remove all but the last ``keep`` and that of the step ``best``, the oldest first."""
-    for step in steps_of(folder)[:-keep]:
-        if step != best:
+def keep_last(folder: Path, keep: int, best: int | None, latest: int) -> None:
+    """Remove all but the last ``keep`` and that of the step ``best``, the oldest first.
+
+    ``latest``: the step of the one that was just verified, which stays. Later steps are none of its run's:
+    they are neither counted nor removed.
+    """
+    for step in [step for step in steps_of(folder) if step <= latest][:-keep]:
+        if step not in (best, latest):
             # Under another name first: one that is removed in part must not look like a checkpoint.
-            gone = folder / f".{PREFIX}{step}.old"
-            (folder / f"{PREFIX}{step}").rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+            shutil.rmtree(_renamed(folder / f"{PREFIX}{step}", GONE), ignore_errors=True)
+
+
+def set_aside_after(folder: Path, step: int) -> None:
+    """Take the names of checkpoints from those after ``step``, which were passed over: it is gone on from.
+
+    They stay beside the others until a new one is whole.
+    """
+    for later in steps_of(folder):
+        if later > step:
+            _renamed(folder / f"{PREFIX}{later}", BAD)
 
 
 def remove_remains(folder: Path) -> None:
     """Remove what a run that was killed has left half-written or half-removed."""
-    for pattern in (f".{PREFIX}*{STAGED}", f".{PREFIX}*.old"):
-        for item in folder.glob(pattern):
-            shutil.rmtree(item, ignore_errors=True)
+    for mark in (STAGED, GONE):
+        _remove(folder, mark)
+
+
+def _remove(folder: Path, mark: str) -> None:
+    for item in folder.glob(f".{PREFIX}*{mark}"):
+        shutil.rmtree(item, ignore_errors=True)
+
+
+def _renamed(place: Path, mark: str) -> Path:
+    """The checkpoint under a name that is none of a checkpoint, in the place of what has it."""
+    other = place.with_name(f".{place.name}{mark}")
+    shutil.rmtree(other, ignore_errors=True)
+    return place.rename(other)
 
 
 def in_words(number: int) -> str:

@@ -42,4 +42,7 @@ def load_kept(parts: Mapping[str, Kept], folder: Path) -> None:
         if file.is_file():
             part.load_state(load_file(file))
         elif part.state():
-            raise InputError(f"{folder}: {file.name} is missing; choose another checkpoint")
+            raise InputError(
+                f"{folder}: {file.name} is missing; choose another checkpoint, or put back the keys of the "
+                "recipe without which the run was begun (loss, losses, mine): --force cannot change them"
+            )

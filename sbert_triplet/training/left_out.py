@@ -44,10 +44,20 @@ class LeftOut:
             f"{REMEDY}"
         )
 
-    def refuse_all(self, steps: int) -> None:
-        """Raise DivergedError where nothing but such steps were made: the weights are those of the start."""
-        if self.count and self.count >= steps:
-            raise DivergedError(f"{self._last}. All {steps:,} steps were left out: {REMEDY}")
+    def all_of(self, steps: int, skipped: int = 0) -> bool:
+        """Whether nothing but such steps were made: the weights are those of the start.
+
+        ``skipped``: steps besides, which the gradient scaler of fp16 left out in its search for a scale.
+        """
+        return 0 < self.count + skipped >= steps
+
+    def refuse_all(self, steps: int, skipped: int = 0) -> None:
+        """Raise DivergedError where ``all_of`` them were left out; there is nothing to go on from."""
+        if self.all_of(steps, skipped):
+            last = f"{self._last}. " if self._last else ""
+            raise DivergedError(
+                f"{last}All {steps:,} steps were left out: {REMEDY}, and begin anew with --overwrite"
+            )
 
     def state(self) -> Mapping[str, Tensor]:
         return {"count": torch.tensor(self.count)}

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from sbert_triplet.errors import InputError
 from sbert_triplet.training.collate import BatchMaker
 from sbert_triplet.training.objective import Objective
+from sbert_triplet.training.resuming import OTHER_RUN
 from sbert_triplet.training.samplers import Batches
 
 
@@ -26,9 +28,19 @@ class OwnState:
         return self.objective.own_state()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Raises InputError where those are the tensors of another loss."""
         own = self.objective.own_state()
+        if _shapes(own) != _shapes(state):
+            raise InputError(
+                f"the tensors of the loss ({', '.join(sorted(own)) or 'none'}) are not those of the "
+                f"checkpoint ({', '.join(sorted(state))}), or not as large: loss and losses {OTHER_RUN}"
+            )
         for name, value in state.items():
             own[name].copy_(value)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 @dataclass

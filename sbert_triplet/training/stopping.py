@@ -20,7 +20,7 @@ class Stopping(TrainerCallback):
     """Ends training after the step in which a signal came, and has a checkpoint written.
 
     ``number``: of the signal, None while there was none. A second signal does what it did before. ``say`` is
-    given a line when the first one comes. Several processes stop after the same step.
+    given a line at the end of that step. Several processes stop after the same step.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
@@ -38,8 +38,8 @@ class Stopping(TrainerCallback):
         def asked(number: int, _: FrameType | None) -> None:
             for each, handler in before.items():
                 signal.signal(each, handler)
+            # Nothing is said in here: the signal may have come in the middle of a line.
             self.number = number
-            self._say("Stopping: the step is finished and saved first; once more to stop at once")
 
         try:
             for each in SIGNALS:
@@ -54,6 +54,7 @@ class Stopping(TrainerCallback):
     ) -> None:
         self.number = _anywhere(self.number, args.device)
         if self.number is not None:
+            self._say("Stopping: the step is finished, and is saved; once more to stop at once")
             control.should_save = control.should_training_stop = True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from sbert_triplet.data.wording import first_line
-from sbert_triplet.encoding.loading import ResolvedModel, load_model
 from sbert_triplet.errors import DivergedError, InputError, MachineError
 from sbert_triplet.processes import from_all
 from sbert_triplet.training.ahead import BatchesAhead, RowsAhead
@@ -30,7 +29,9 @@ from sbert_triplet.training.kept import TAKEN, Kept, load_kept, save_kept
 from sbert_triplet.training.left_out import MOST, REMEDY, LeftOut
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.pieces import Epochs, IntervalsAsAsked, OwnState, Spent
+from sbert_triplet.training.resuming import PARTS_BY, load_weights, loading_optimizer
 from sbert_triplet.training.samplers import Batches
+from sbert_triplet.training.scaling import ScaleSearch
 from sbert_triplet.training.sharding import refuse_parted_encoder
 
 _OBJECTIVE = "objective"
@@ -53,7 +54,8 @@ class Trainer(SentenceTransformerTrainer):
     Every process holds the whole encoder: InputError where accelerate was asked for sharded weights.
     A batch is made while the step before it runs, and again where callbacks change the collator in between.
     ``kept``: by name, what else belongs into every checkpoint. ``checkpoints``: where they are written, by
-    default as the arguments say.
+    default as the arguments say. ``changed``: keys of the recipe whose values are not those of the run that
+    wrote the checkpoint to go on from; what they say holds from there on.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Trainer(SentenceTransformerTrainer):
         kept: Mapping[str, Kept] | None = None,
         checkpoints: Checkpoints | None = None,
         most_left_out: int = MOST,
+        changed: Collection[str] = (),
     ) -> None:
         refuse_parted_encoder()
         self.batches = batches
@@ -77,11 +80,13 @@ class Trainer(SentenceTransformerTrainer):
         tell = tell or (lambda _: None)
         self.fitter = StepFitter(objective, collator, tell)
         self.spent, self.left_out = Spent(), LeftOut(most_left_out, tell)
+        self._scale_search, self._changed = ScaleSearch(), frozenset(changed)
         own: dict[str, Kept] = {
             _OBJECTIVE: OwnState(objective),
             "parts": self.fitter,
             "spent": self.spent,
             "left-out": self.left_out,
+            "scale-search": self._scale_search,
         }
         if taken := (TAKEN | set(own)) & set(kept or {}):
             raise ValueError(f"{', '.join(sorted(taken))}: a checkpoint has a file of this name already")
@@ -136,8 +141,7 @@ class Trainer(SentenceTransformerTrainer):
         self.spent.start()
         try:
             found = super().train(*args, **kwargs)
-            self._refuse_spoiled_weights()
-            self.left_out.refuse_all(self.state.global_step)
+            self.refuse_unfit()
             with self.spent.waiting_for_checkpoint():
                 self.checkpoints.settle()
             return found
@@ -149,6 +153,16 @@ class Trainer(SentenceTransformerTrainer):
             for mark in ("forward", "_original_forward", "_is_accelerate_prepared"):
                 vars(self.model).pop(mark, None)
             self.objective.model = self.model_wrapped = self.model
+
+    @property
+    def unmoved(self) -> bool:
+        """Whether no step so far reached the weights."""
+        return self.left_out.all_of(self.state.global_step, self._scale_search.skipped)
+
+    def refuse_unfit(self) -> None:
+        """Raise DivergedError where weights are not finite, or are those of the start."""
+        self._refuse_spoiled_weights()
+        self.left_out.refuse_all(self.state.global_step, self._scale_search.skipped)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"batch": inputs["batch"].to(self.args.device)}
@@ -193,8 +207,10 @@ class Trainer(SentenceTransformerTrainer):
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Tensor | None = None) -> Tensor:
         norm = grad_norm if grad_norm is not None else self._clip(model, float("inf"))
+        finite = bool(torch.isfinite(norm))
         # With fp16 the gradient scaler leaves such a step out and goes on with a smaller scale.
-        if self._bad is None and self.accelerator.scaler is None and not torch.isfinite(norm):
+        searching = self._scale_search.goes_on(self.accelerator.scaler, finite=finite)
+        if self._bad is None and not finite and not searching:
             self._bad = f"the norm of the gradient is {norm.item()}"
         if (why := self._bad_anywhere()) is not None:
             self._before.restore()
@@ -261,14 +277,18 @@ class Trainer(SentenceTransformerTrainer):
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
     ) -> None:
         folder = Path(resume_from_checkpoint)
-        loaded = load_model(ResolvedModel(str(folder), "folder", folder), device="cpu")
-        self.model.load_state_dict(loaded.state_dict())
-        load_kept(self._kept, folder)
+        load_weights(self.model, folder)
+        planned = {"parts"} if self._changed & PARTS_BY else set()
+        load_kept({name: part for name, part in self._kept.items() if name not in planned}, folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Raises InputError where there is more in the files than tensors and numbers, or other ones."""
+        if checkpoint is None or self.optimizer is None or self.lr_scheduler is None:
+            return
+        changed = bool(self._changed)
         try:
-            super()._load_optimizer_and_scheduler(checkpoint)
+            with loading_optimizer(self.optimizer, self.lr_scheduler, checkpoint, changed=changed):
+                super()._load_optimizer_and_scheduler(checkpoint)
         except UNREADABLE as error:
             raise InputError(
                 f"{checkpoint}: the state of the optimizer or the scheduler is not what a run writes "

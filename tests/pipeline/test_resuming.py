@@ -443,3 +443,62 @@ def test_a_full_disk_ends_the_run_and_keeps_what_there_is(
     assert steps_of(Path("out/checkpoints")) == [3]
     resumed = train(data, train=TRAIN, resume=True)
     assert figures(resumed) == figures(whole)
+
+
+def test_damaged_checkpoints_never_stand_in_the_way_of_good_ones(
+    stopped: str, train: Train, stopped_in: Callable[[int], None]
+) -> None:
+    (Path("out/checkpoints/checkpoint-6") / "model.safetensors").write_bytes(b"")
+    (Path("out/checkpoints/checkpoint-99999")).mkdir()
+    stopped_in(6)
+    with pytest.raises(StopError):
+        train(stopped, train={**TRAIN, "save_steps": 1}, resume=True)
+    assert steps_of(Path("out/checkpoints")) == [4, 5]
+
+
+def test_a_run_without_any_good_step_is_not_finished_by_resuming_it(
+    tables: Tables, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_get_grad_norm", _spoiled(Trainer._get_grad_norm, 0))
+    data = tables.write("rows.csv", tables.pairs())
+    for resume in (False, True):
+        with pytest.raises(DivergedError, match="All 11 steps were left out") as caught:
+            train(data, train={**TRAIN, "max_bad_steps": 20}, resume=resume)
+        assert "--resume" not in str(caught.value)
+        assert "begin anew with --overwrite" in str(caught.value)
+
+
+def test_what_is_forced_is_used_and_told(stopped: str, train: Train) -> None:
+    changed = {**TRAIN, "learning_rate": 1e-6, "chunk_tokens": 32}
+    forced = train(stopped, train=changed, resume=True, force=True)
+    keys = ["train.chunk_tokens", "train.learning_rate"]
+    assert (
+        "note     --force: from step 7 on with other train.chunk_tokens, train.learning_rate" in forced.said
+    )
+    assert forced.report["train"]["forced"] == [{"step": 6, "keys": keys}]
+    entries = [json.loads(line) for line in Path("out/log.jsonl").read_text().splitlines()]
+    rates = {entry["step"]: entry["learning_rate"] for entry in entries if "loss" in entry}
+    # One step of warm-up, then down to nothing in ten; the rate is that of the step itself.
+    assert rates[7] == pytest.approx(1e-6 * 5 / 10)
+    assert rates[11] == pytest.approx(1e-6 * 1 / 10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sections", "message"),
+    [
+        ({"freeze": ["embeddings"]}, {}, r"out: train\.freeze cannot be changed with --force"),
+        ({"max_steps": 5}, {}, r"checkpoint-6: train\.max_steps, .* asks for 5, and 6 are made already"),
+        (
+            {},
+            {"loss": {"name": "moco", "queue_size": 32}},
+            r"objective\.safetensors is missing.*loss, losses",
+        ),
+    ],
+    ids=["freeze", "fewer steps", "loss"],
+)
+def test_what_cannot_be_forced_is_refused_by_name(
+    settings: dict[str, Any], sections: dict[str, Any], message: str, stopped: str, train: Train
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(stopped, train={**TRAIN, **settings}, resume=True, force=True, **sections)
+    assert steps_of(Path("out/checkpoints")) == LEFT

@@ -67,7 +67,7 @@ def test_a_signal_ends_the_run_after_a_whole_step_with_a_checkpoint(
     assert process.returncode == code
     assert found is not None
     assert passed == []
-    assert "Stopping: the step is finished and saved first; once more to stop at once" in output
+    assert "Stopping: the step is finished, and is saved; once more to stop at once" in output
     said = f"stopped after step {found.step} of {STEPS}, with a checkpoint: go on with sbert-triplet train"
     assert said in errors
     assert errors.rstrip().endswith("--out stopped --resume")
@@ -80,7 +80,7 @@ def test_a_signal_ends_the_run_after_a_whole_step_with_a_checkpoint(
 
 
 def test_a_second_signal_stops_at_once(words: list[str]) -> None:
-    process = begun(words, "stopped")
+    process = begun([*words, "--set", f"train.save_steps={STEPS}"], "stopped")
     os.kill(process.pid, signal.SIGSTOP)
     # Both wait for the process, which takes the first before it can take another step.
     os.kill(process.pid, signal.SIGTERM)
@@ -88,6 +88,9 @@ def test_a_second_signal_stops_at_once(words: list[str]) -> None:
     os.kill(process.pid, signal.SIGCONT)
     output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode in (130, 143)
+    assert "stopped after step" not in errors
+    assert "Stopping" not in output
+    assert steps_of(Path("stopped/checkpoints")) == []
     assert "Traceback" not in output + errors
 
 

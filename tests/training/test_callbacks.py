@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sbert_triplet.data.examples import Examples
 from sbert_triplet.losses.ranking import MultipleNegativesRankingLoss
+from sbert_triplet.reporting.log import read_log
 from sbert_triplet.training.callbacks import AfterStep, BestOnDev, StepLog, StepProgress
 from sbert_triplet.training.objective import Objective
 from sbert_triplet.training.trainer import Trainer
@@ -168,3 +169,29 @@ def test_progress_is_told_after_each_step(
     assert trainer.objective.last is not None
     assert told[-1][2] == float(trainer.objective.last.value)
     assert all(call[2] is not None and call[2] > 0 for call in told)
+
+
+def test_a_resumed_log_holds_nothing_of_later_steps(make_encoder: Encoder, tmp_path: Path) -> None:
+    """The refresh bears the number of the step before it, and comes after that one's checkpoint."""
+    file = tmp_path / "log.jsonl"
+    kept: list[dict[str, Any]] = [
+        {"step": 1, "loss": 1.0},
+        {"step": 2, "dev": {"m": 0.5}},
+        {"step": 2, "loss": 2.0},
+    ]
+    later: list[dict[str, Any]] = [
+        {"step": 2, "refresh": {}},
+        {"step": 3, "left_out": "the loss is nan", "rows": [1]},
+        {"step": 3, "loss": None},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*kept, *later]) + '{"step": 4, "lo')
+    log = StepLog(file, Objective(make_encoder(), MultipleNegativesRankingLoss()))
+    state = {"losses": torch.tensor([1.0, 2.0], dtype=torch.float64), "step": torch.tensor(2)}
+    for _ in range(2):
+        log.load_state(state)
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        assert lines == [*kept, {"step": 2, "resumed": True}]
+    assert log.losses == [1.0, 2.0]
+    assert [item.name for item in tmp_path.iterdir()] == ["log.jsonl"]
+    log.write(later[1])
+    assert (read_log(file).left_out, read_log(file).resumed_after) == ((3,), (2,))

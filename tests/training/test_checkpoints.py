@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from sbert_triplet.errors import MachineError
-from sbert_triplet.training.checkpoints import Checkpoints, newest, remove_remains, steps_of
+from sbert_triplet.training import checkpoints as module
+from sbert_triplet.training.checkpoints import (
+    Checkpoints,
+    newest,
+    remove_remains,
+    set_aside_after,
+    steps_of,
+)
 from sbert_triplet.training.manifest import NAME, BadCheckpointError, seal, verified
 
 
@@ -183,10 +190,10 @@ def test_what_is_being_written_is_no_checkpoint(tmp_path: Path) -> None:
     assert steps_of(tmp_path) == [4]
 
 
-def _fail_while_staged(checkpoints: Checkpoints) -> None:
+def _fail_while_staged(checkpoints: Checkpoints, error: Exception | None = None) -> None:
     with checkpoints.staged(5) as folder:
         written(folder)
-        raise OSError("no space")
+        raise error or OSError("no space")
 
 
 def test_a_failure_while_it_is_written_leaves_what_was_there(tmp_path: Path) -> None:
@@ -238,4 +245,80 @@ def test_remains_of_a_killed_run_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "weights").write_bytes(b"half")
     remove_remains(tmp_path)
+    assert [item.name for item in tmp_path.iterdir()] == ["checkpoint-4"]
+
+
+def _damaged(folder: Path, *steps: int) -> None:
+    for step in steps:
+        (folder / f"checkpoint-{step}" / "weights").write_bytes(b"")
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+@pytest.mark.parametrize("best", [3, None])
+def test_damaged_and_strange_ones_are_never_kept_in_the_place_of_a_good_one(
+    keep: int, best: int | None, tmp_path: Path
+) -> None:
+    """Without a word of which were passed over: later names do not count."""
+    saved(Checkpoints(tmp_path, keep=9), 3, 6, 9)
+    _damaged(tmp_path, 6, 9)
+    (tmp_path / "checkpoint-99999").mkdir()
+    saved(Checkpoints(tmp_path, keep=keep, best_step=lambda: best), 4)
+    found, _ = newest(tmp_path)
+    assert found is not None
+    assert found.step == 4
+    assert steps_of(tmp_path) == ([4] if keep == 1 and best is None else [3, 4]) + [6, 9, 99999]
+
+
+def test_those_that_were_passed_over_lie_aside_until_a_new_one_is_whole(tmp_path: Path) -> None:
+    saved(Checkpoints(tmp_path, keep=9), 3, 6, 9)
+    _damaged(tmp_path, 6, 9)
+    (tmp_path / "checkpoint-007").mkdir()
+    set_aside_after(tmp_path, 3)
+    remove_remains(tmp_path)
+    assert newest(tmp_path)[1] == []
+    names = {item.name for item in tmp_path.iterdir()}
+    assert names == {"checkpoint-3", ".checkpoint-6.bad", ".checkpoint-9.bad", "checkpoint-007"}
+    saved(Checkpoints(tmp_path, keep=2), 4, 6)
+    assert {item.name for item in tmp_path.iterdir()} == {"checkpoint-4", "checkpoint-6", "checkpoint-007"}
+    assert verified(tmp_path / "checkpoint-6").step == 6
+
+
+def test_one_that_fails_to_verify_takes_no_name_and_is_not_called_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    saved(checkpoints, 3)
+
+    def spoiled(folder: Path) -> object:
+        if (folder / "weights").is_file() and "6" in folder.name:
+            (folder / "weights").write_bytes(b"y")
+        return verified(folder)
+
+    monkeypatch.setattr(module, "verified", spoiled)
+    with pytest.raises(MachineError, match=r"step 6 could not be written.*The one of step 3 is whole"):
+        saved(checkpoints, 6)
+    assert [item.name for item in tmp_path.iterdir()] == ["checkpoint-3"]
+
+
+def test_a_damaged_one_is_not_called_whole(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    saved(checkpoints, 3, 4)
+    _damaged(tmp_path, 4)
+    with pytest.raises(MachineError, match="The one of step 3 is whole"):
+        _fail_while_staged(checkpoints)
+    _damaged(tmp_path, 3)
+    with pytest.raises(MachineError, match=r"None of the earlier ones is whole\. Make room, or name"):
+        _fail_while_staged(checkpoints)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: out of memory"), MemoryError(), OSError(12, "Cannot allocate memory")]
+)
+def test_memory_that_runs_out_is_no_disk_that_is_full(error: Exception, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    saved(checkpoints, 4)
+    with pytest.raises(
+        MachineError, match=r"memory ran out while .* step 5 .*step 4 is whole: free some mem"
+    ):
+        _fail_while_staged(checkpoints, error)
     assert [item.name for item in tmp_path.iterdir()] == ["checkpoint-4"]

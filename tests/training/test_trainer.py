@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -294,6 +294,37 @@ def test_a_step_that_is_not_finite_never_reaches_the_weights_and_is_named(
     assert losses[1] > 0
     assert losses[4] > 0
     assert trainer.left_out.count == 2
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [(1.0, r"^step 2, data rows .*the norm of the gradient is nan.*max_bad_steps"), (4.0, r"All 2 steps")],
+)
+def test_steps_that_the_scaler_of_fp16_leaves_out_are_no_clean_run(
+    scale: float,
+    message: str,
+    pairs: Examples,
+    make_encoder: Encoder,
+    make_trainer: MakeTrainer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once no smaller scale can help they are bad steps; a run of nothing but a search is none."""
+    trainer = make_trainer(
+        pairs, make_encoder(), Failing("gradient", range(1, 1000)), steps=2, max_bad_steps=1
+    )
+    scaler = trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    clip = trainer._clip
+
+    def clip_unscaled(*given: Any) -> Tensor:
+        """accelerate takes the scale off before it clips, on a GPU; here it is told of none."""
+        scaler.unscale_(cast(Any, trainer.optimizer).optimizer)
+        return clip(*given)
+
+    monkeypatch.setattr(trainer, "_clip", clip_unscaled)
+    before = weights(trainer.objective.model)
+    with pytest.raises(DivergedError, match=message):
+        trainer.train()
+    assert differing(before, weights(trainer.objective.model)) == []
 
 
 class Spoiling(TrainerCallback):
