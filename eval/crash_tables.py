@@ -4,12 +4,14 @@ A case ends in one of two ways: it works, and every row is counted; or exit code
 names the file and, where there is one, the row or the column. A traceback, another exit code, a row that is
 neither used nor counted, code that was run, more time or more memory than the bounds: a failure.
 
-    python eval/crash_tables.py NUMBER [NUMBER]      cases by their numbers, each with what was said
+    python eval/crash_tables.py NUMBER [NUMBER]                 cases by their numbers, with what was said
+    python eval/crash_tables.py --processes NUMBER [NUMBER]     the same, each as a process of its own
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -36,6 +38,8 @@ ORDINARY: tuple[Make, ...] = (*TEXTS, *FILES, *RECIPES)
 LARGE: tuple[Make, ...] = (*LARGE_TEXTS, *LARGE_FILES)
 EVERY_LARGE, EVERY_TRAINED, EVERY_KEPT = 100, 50, 1_000
 """Of so many cases one is large, one is trained on, and after one the figures are kept."""
+SPLIT_WITH = ("sbert_triplet.pipeline.checking_alone", "sbert_triplet.pipeline.job")
+"""What a process has imported before others are split off."""
 SMALL = ("--smoke", "--set", "evaluate.general=false", "--set", "train.precision=fp32")
 SMALL += ("--set", "train.chunk_tokens=0")
 
@@ -126,7 +130,10 @@ class Runner:
 
 
 def as_process(verb: str, case: Case, folder: Path) -> Ended:
-    """A case as a process of its own, split off this one, so that the libraries are not imported again."""
+    """A case as a process of its own, split off this one, so that the libraries are not imported again.
+
+    This one must not have started any thread: whatever those held would be held in the new one for ever.
+    """
     with laid_out(case, folder) as place:
         start = time.monotonic()
         child = os.fork()
@@ -214,16 +221,24 @@ def _counted(place: Path) -> int | None:
 
 
 def main() -> None:
-    """Run the cases of the numbers that are given, and print them."""
+    """Run the cases of the numbers that are given, and print them; exit code 1 where one ended otherwise."""
+    processes, numbers = "--processes" in sys.argv, [int(word) for word in sys.argv[1:] if word.isdigit()]
+    failed = False
     with tempfile.TemporaryDirectory(prefix="tables-") as name:
         runner = Runner(Path(name))
-        with runner.ready():
-            for number in map(int, sys.argv[1:]):
+        for module in SPLIT_WITH if processes else ():
+            importlib.import_module(module)
+        with contextlib.nullcontext() if processes else runner.ready():
+            for number in numbers:
                 verb, case = case_of(number)
-                ended = runner.run(verb, case)
-                wrong = failures(verb, case, ended) or "as it should"
-                print(f"{number}: {verb}, {case.kind}, {case.expected}: {ended.code}, {wrong}")
-                print(ended.output[:3000])
+                ended = as_process(verb, case, Path(name)) if processes else runner.run(verb, case)
+                wrong = failures(verb, case, ended)
+                print(
+                    f"{number}: {verb}, {case.kind}, {case.expected}: {ended.code}, {wrong or 'as it should'}"
+                )
+                print(ended.output[:3000], flush=True)
+                failed = failed or bool(wrong)
+    sys.exit(int(failed))
 
 
 if __name__ == "__main__":
