@@ -13,6 +13,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from sentence_transformers import SentenceTransformer
 
+from sbert_triplet.data.durable import sha256_of
 from sbert_triplet.data.wording import first_line
 from sbert_triplet.encoding.vetting import vet_model
 from sbert_triplet.errors import ModelError
@@ -189,8 +190,7 @@ def _embedded_folder() -> Path | None:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         return None
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(weights)
     if digest != _EMBEDDED_SHA256:
         raise ModelError(
             f"the embedded copy of {EMBEDDED_MODEL} does not have the expected SHA-256 "

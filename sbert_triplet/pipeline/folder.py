@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from sbert_triplet.data.durable import whole
 from sbert_triplet.errors import InputError, MachineError
 from sbert_triplet.pipeline.folder_lock import FolderLock
 from sbert_triplet.pipeline.set_aside import SetAside, remove
@@ -201,15 +202,8 @@ class RunFolder:
         """The whole file or none of it."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        staged = target.with_name(f".{target.name}.part")
-        try:
-            with staged.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            staged.replace(target)
-        finally:
-            staged.unlink(missing_ok=True)
+        with whole(target) as staged:
+            staged.write_text(text, encoding="utf-8", newline="\n")
 
     def write_json(self, name: str, value: Any) -> None:
         """Like ``write_text``; a number that is not finite becomes null."""
